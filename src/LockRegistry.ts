@@ -1,0 +1,98 @@
+/**
+ * The named locks of one process.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import { globalValue } from "effect/GlobalValue"
+import * as Layer from "effect/Layer"
+import * as internal from "./internal/registry.ts"
+import type { LockKey, LockRequest } from "./LockError.ts"
+
+/**
+ * @since 0.1.0
+ * @category type ids
+ */
+export const TypeId: TypeId = internal.TypeId
+
+/**
+ * @since 0.1.0
+ * @category type ids
+ */
+export type TypeId = "~effect-locks/LockRegistry"
+
+/**
+ * A namespace of locks. Two fibers exclude each other when they use equal keys
+ * in the *same* registry; the same name in two registries is two locks.
+ *
+ * A lock needs no creating and no disposing: it is in the registry exactly
+ * while it is held or awaited, so a registry at rest is empty, however many
+ * names it has seen.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LockRegistry {
+  readonly [TypeId]: TypeId
+  /**
+   * The locks that are held or awaited, all at one moment. It may be out of
+   * date the instant after it is taken: look at it, but decide nothing by it.
+   */
+  readonly snapshot: Effect.Effect<ReadonlyArray<LockSnapshot>>
+}
+
+/**
+ * One lock at the moment of the snapshot.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LockSnapshot {
+  readonly key: LockKey
+  readonly holders: ReadonlyArray<LockRequest>
+  /** In the order in which they will be served. */
+  readonly waiters: ReadonlyArray<LockRequest>
+}
+
+const make: Effect.Effect<LockRegistry> = internal.make
+
+const tag = Context.GenericTag<LockRegistry>("effect-locks/LockRegistry")
+
+/**
+ * The service that `lock`, `withLock` and `synchronized` take their locks from.
+ *
+ * **Provide it once, at the edge of the program.** `layer` makes a new
+ * namespace each time it is built: `Effect.provide(a, LockRegistry.layer)` and
+ * `Effect.provide(b, LockRegistry.layer)` are two registries, and `a` and `b`
+ * then exclude each other in nothing. Where that cannot be arranged, use
+ * `layerGlobal`.
+ *
+ * @since 0.1.0
+ * @category services
+ * @example
+ * import { Effect } from "effect"
+ * import { LockRegistry, withLock } from "effect-locks"
+ *
+ * const program = Effect.gen(function*() {
+ *   const locks = yield* LockRegistry.snapshot
+ *   for (const { holders, key } of locks) yield* Effect.log(`${key} is held by ${holders.length}`)
+ * }).pipe(withLock("report"))
+ *
+ * Effect.runSync(Effect.provide(program, LockRegistry.layer))
+ */
+export const LockRegistry: Context.Tag<LockRegistry, LockRegistry> & {
+  /** Makes a registry of its own, for the `registry` option. */
+  readonly make: Effect.Effect<LockRegistry>
+  /** A new namespace each time it is built. */
+  readonly layer: Layer.Layer<LockRegistry>
+  /** The namespace of this process, the same wherever it is built: oslo's module-level container. */
+  readonly layerGlobal: Layer.Layer<LockRegistry>
+  /** The locks held or awaited in the provided registry, all at one moment. */
+  readonly snapshot: Effect.Effect<ReadonlyArray<LockSnapshot>, never, LockRegistry>
+} = /*#__PURE__*/ Object.assign(tag, {
+  make,
+  layer: Layer.effect(tag, make),
+  layerGlobal: Layer.sync(tag, () => globalValue("effect-locks/LockRegistry/global", () => Effect.runSync(make))),
+  snapshot: Effect.flatMap(tag, (registry) => registry.snapshot)
+})

@@ -1,0 +1,19 @@
+import { describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { LockRegistry } from "effect-locks"
+import { kinds } from "../utils/kinds.js"
+import { laws } from "./laws.js"
+
+const sources = {
+  "LockRegistry.make": LockRegistry.make,
+  "LockRegistry.layer": Effect.provide(LockRegistry, LockRegistry.layer),
+  "LockRegistry.layerGlobal": Effect.provide(LockRegistry, LockRegistry.layerGlobal)
+}
+
+for (const [source, make] of Object.entries(sources)) {
+  for (const kind of kinds) {
+    describe(`${kind.name}, ${source}`, () => {
+      for (const law of laws) it.effect(law.name, () => law.check(make, kind))
+    })
+  }
+}
