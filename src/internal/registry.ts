@@ -38,8 +38,16 @@ export interface Patience {
   readonly timeout: Duration.Duration | undefined
 }
 
+type Transition = (line: Line.Line<Ticket>, ticket: Ticket) => Line.Step<Ticket>
+
 /** The transitions of a line, as the registry uses them. */
-export const transitions = { request: Line.request, cancel: Line.cancel, release: Line.release }
+export interface Transitions {
+  readonly request: Transition
+  readonly cancel: Transition
+  readonly release: Transition
+}
+
+export const transitions: Transitions = { request: Line.request, cancel: Line.cancel, release: Line.release }
 
 export const TypeId = "~effect-locks/LockRegistry"
 
@@ -70,10 +78,10 @@ const refusal = (line: Line.Line<Ticket>, ticket: Ticket, patience: Patience): R
 export class Registry {
   readonly [TypeId] = TypeId
   protected readonly table: TRef.TRef<Table>
-  protected readonly transitions: typeof transitions
+  protected readonly transitions: Transitions
   private tickets = 0
 
-  constructor(table: TRef.TRef<Table>, steps = transitions) {
+  constructor(table: TRef.TRef<Table>, steps: Transitions = transitions) {
     this.table = table
     this.transitions = steps
   }

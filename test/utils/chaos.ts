@@ -28,7 +28,7 @@ class Chaos implements Scheduler.Scheduler, Clock.Clock {
   readonly [Clock.ClockTypeId]: Clock.ClockTypeId = Clock.ClockTypeId
   private readonly next: () => number
   private readonly ready: Array<() => void> = []
-  private readonly sleepers: Array<Sleeper> = []
+  private readonly sleepers = new Set<Sleeper>()
   private budget: number
   private now = 0
 
@@ -63,17 +63,17 @@ class Chaos implements Scheduler.Scheduler, Clock.Clock {
   sleep(duration: Duration.Duration): Effect.Effect<void> {
     return Effect.async<void>((resume) => {
       const sleeper = { at: this.now + Duration.toMillis(duration), wake: () => resume(Effect.void) }
-      this.sleepers.push(sleeper)
-      return Effect.sync(() => this.sleepers.splice(this.sleepers.indexOf(sleeper), 1))
+      this.sleepers.add(sleeper)
+      return Effect.sync(() => this.sleepers.delete(sleeper))
     })
   }
 
   /** Runs until nothing is ready and nobody sleeps. */
   drain(): void {
-    while (this.ready.length > 0 || this.sleepers.length > 0) {
-      if (this.sleepers.length > 0 && (this.ready.length === 0 || this.next() < 0.05)) {
-        const first = this.sleepers.reduce((a, b) => b.at < a.at ? b : a)
-        this.sleepers.splice(this.sleepers.indexOf(first), 1)
+    while (this.ready.length > 0 || this.sleepers.size > 0) {
+      if (this.sleepers.size > 0 && (this.ready.length === 0 || this.next() < 0.05)) {
+        const first = Array.from(this.sleepers).reduce((a, b) => b.at < a.at ? b : a)
+        this.sleepers.delete(first)
         this.now = Math.max(this.now, first.at)
         first.wake()
       } else {

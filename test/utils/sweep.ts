@@ -39,7 +39,7 @@ const once = (make: Effect.Effect<Subject>, at: number) =>
     const scheduler = interruptAt(at, () => operations++)
     const fiber = yield* Effect.fork(Effect.withScheduler(subject.program, scheduler))
     yield* settle
-    if (subject.meanwhile !== undefined) yield* subject.meanwhile
+    if (subject.meanwhile !== undefined) yield* Effect.orDie(subject.meanwhile)
     yield* settle
     const ended = fiber.unsafePoll() !== null
     yield* Fiber.interruptFork(fiber)

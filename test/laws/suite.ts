@@ -1,0 +1,33 @@
+/** Everything a lock is held to, run over any registry; says what it found. */
+import { Cause, Effect, Exit, TestContext } from "effect"
+import type { LockRegistry } from "effect-locks"
+import * as Chaos from "../utils/chaos.js"
+import { kinds } from "../utils/kinds.js"
+import { sweep } from "../utils/sweep.js"
+import { laws } from "./laws.js"
+import { situations } from "./sweeps.js"
+import { workload } from "./workload.js"
+
+export interface Findings {
+  readonly laws: ReadonlyArray<string>
+  readonly sweeps: ReadonlyArray<string>
+  readonly chaos: ReadonlyArray<string>
+}
+
+export const findings = (make: Effect.Effect<LockRegistry>, chaosSeeds: number): Effect.Effect<Findings> =>
+  Effect.gen(function*() {
+    const brokenLaws: Array<string> = []
+    const badSweeps: Array<string> = []
+    for (const kind of kinds) {
+      for (const law of laws) {
+        const exit = yield* Effect.exit(Effect.provide(law.check(make, kind), TestContext.TestContext))
+        if (Exit.isFailure(exit)) brokenLaws.push(`${kind.name}: ${law.name}: ${Cause.pretty(exit.cause)}`)
+      }
+      for (const { name, subject } of situations) {
+        const { bad } = yield* Effect.provide(sweep(subject(make, kind)), TestContext.TestContext)
+        if (bad.length > 0) badSweeps.push(`${kind.name}: ${name}: ${bad}`)
+      }
+    }
+    const stuckOrWrong = Chaos.failure(workload(make), chaosSeeds)
+    return { laws: brokenLaws, sweeps: badSweeps, chaos: stuckOrWrong === undefined ? [] : [stuckOrWrong] }
+  })
