@@ -347,8 +347,8 @@ export interface Synchronized<E1, R1> {
     ...args: Args
   ) => Effect.Effect<
     A,
-    E1 | ([Yielded] extends [YieldWrap<Effect.Effect<any, infer E, any>>] ? E : never),
-    R1 | ([Yielded] extends [YieldWrap<Effect.Effect<any, any, infer R>>] ? R : never)
+    E1 | (Yielded extends YieldWrap<Effect.Effect<any, infer E, any>> ? E : never),
+    R1 | (Yielded extends YieldWrap<Effect.Effect<any, any, infer R>> ? R : never)
   >
   <This, Args extends ReadonlyArray<any>, A, E, R>(
     body: (this: This, ...args: Args) => Effect.Effect<A, E, R>,
