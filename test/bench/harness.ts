@@ -1,0 +1,100 @@
+/**
+ * Contestants take turns, in batches short enough that a slow moment of the
+ * machine meets all of them; what is quoted is the median of their batches.
+ */
+import { performance } from "node:perf_hooks"
+
+/** Does its work `n` times. */
+export type Contestant = (n: number) => Promise<unknown>
+
+export interface Row {
+  readonly section: string
+  readonly contestant: string
+  /** Microseconds per operation, or whatever `unit` says. */
+  readonly median: number | undefined
+  readonly unit: string
+  /** How many times the median of the section's reference this is. */
+  readonly ratio: number | undefined
+  readonly reference: string
+  readonly note?: string
+}
+
+export const median = (values: ReadonlyArray<number>): number => {
+  const sorted = values.slice().sort((a, b) => a - b)
+  return sorted[sorted.length >> 1]!
+}
+
+const batch = async (contestant: Contestant, n: number): Promise<number> => {
+  const start = performance.now()
+  await contestant(n)
+  return (performance.now() - start) * 1000 / n
+}
+
+export interface Contest {
+  readonly section: string
+  readonly reference: string
+  readonly contestants: Readonly<Record<string, Contestant>>
+  /** How many operations one batch makes. */
+  readonly batch: number
+  /** Milliseconds of measuring that each contestant may have; warming up takes a third on top. */
+  readonly budget: number
+  /** A contestant that needs longer than this for one batch (milliseconds) is not run again. */
+  readonly cutOff?: number
+}
+
+export const contest = async (
+  { batch: size, budget, contestants, cutOff = 30_000, reference, section }: Contest
+): Promise<ReadonlyArray<Row>> => {
+  const samples = new Map<string, Array<number>>(Object.keys(contestants).map((name) => [name, []]))
+  const spent = new Map<string, number>()
+  const rounds = async (allowed: number, keep: boolean) => {
+    let someone = true
+    while (someone) {
+      someone = false
+      for (const [name, contestant] of Object.entries(contestants)) {
+        const used = spent.get(name) ?? 0
+        if (used >= allowed) continue
+        someone = true
+        const cost = await batch(contestant, size)
+        const elapsed = cost * size / 1000
+        // One batch that takes all the time there is has to do as a measurement too.
+        if (keep || elapsed > budget) samples.get(name)!.push(cost)
+        spent.set(name, elapsed > cutOff ? Infinity : used + elapsed)
+      }
+    }
+  }
+  await rounds(budget / 3, false)
+  await rounds(budget * 4 / 3, true)
+  const base = median(samples.get(reference)!)
+  return Object.keys(contestants).map((contestant) => {
+    const value = median(samples.get(contestant)!)
+    return { section, contestant, median: value, unit: "us", ratio: value / base, reference }
+  })
+}
+
+/** A row for a contestant that was not run, and why. */
+export const left = (section: string, contestant: string, reference: string, note: string): Row => ({
+  section,
+  contestant,
+  median: undefined,
+  unit: "us",
+  ratio: undefined,
+  reference,
+  note
+})
+
+const number = (value: number) => value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2)
+
+export const table = (rows: ReadonlyArray<Row>): string => {
+  const lines = rows.map((row) => [
+    row.section,
+    row.contestant,
+    row.median === undefined ? "-" : `${number(row.median)} ${row.unit}`,
+    row.ratio === undefined ? row.note ?? "" : `${number(row.ratio)}x ${row.reference}`
+  ])
+  const header = ["work", "contestant", "median", "ratio"]
+  const widths = header.map((title, i) => Math.max(title.length, ...lines.map((line) => line[i]!.length)))
+  const format = (cells: ReadonlyArray<string>) =>
+    `| ${cells.map((cell, i) => i === 2 ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)).join(" | ")} |`
+  return [format(header), `|${widths.map((width) => "-".repeat(width + 2)).join("|")}|`, ...lines.map(format)].join("\n")
+}
