@@ -13,10 +13,10 @@ import * as Scope from "effect/Scope"
 import type { YieldWrap } from "effect/Utils"
 import * as Key from "./internal/lockKey.ts"
 import * as Log from "./internal/lockLog.ts"
-import * as internal from "./internal/registry.ts"
+import type * as internal from "./internal/registry.ts"
 import { Ticket } from "./internal/ticket.ts"
-import { AcquireLockFailed, Deadlock } from "./LockError.ts"
 import type { LockKey } from "./LockError.ts"
+import { AcquireLockFailed, Deadlock } from "./LockError.ts"
 import { LockRegistry } from "./LockRegistry.ts"
 
 /**
@@ -85,8 +85,7 @@ type Option_<O, K> = K extends keyof O ? O[K] : undefined
  * @since 0.1.0
  * @category type-level
  */
-export type AcquireError<O> = O extends unknown
-  ? false extends Option_<O, "blocking"> ? AcquireLockFailed
+export type AcquireError<O> = O extends unknown ? false extends Option_<O, "blocking"> ? AcquireLockFailed
   : [Exclude<Option_<O, "timeout">, undefined>] extends [never] ? never
   : AcquireLockFailed
   : never
@@ -208,7 +207,8 @@ const acquire = <A, E, R>(
       spec.patience,
       fiber,
       restore,
-      () => Effect.zipRight(log.acquired, use((value) => Effect.zipLeft(registry.release(ticket, value), log.released))),
+      () =>
+        Effect.zipRight(log.acquired, use((value) => Effect.zipLeft(registry.release(ticket, value), log.released))),
       (_, refused) => Effect.zipRight(log.refused(refused.reason), refuse(ticket, refused))
     )
   )
@@ -235,7 +235,10 @@ const scoped = (spec: Spec): Effect.Effect<Held, AcquireLockFailed, Scope.Scope>
     Effect.withFiberRuntime((fiber) => {
       const scope = Context.unsafeGet(fiber.currentContext as Context.Context<Scope.Scope>, Scope.Scope)
       return acquire(spec, false, undefined, restore, fiber, (release) =>
-        Effect.zipRight(Scope.addFinalizerExit(scope, () => release(undefined)), held))
+        Effect.zipRight(
+          Scope.addFinalizerExit(scope, () => release(undefined)),
+          held
+        ))
     })
   )
 }
@@ -356,7 +359,10 @@ export interface Synchronized<E1, R1> {
   ): (this: This, ...args: Args) => Effect.Effect<A, E | E1, R | R1>
 }
 
-const run = (body: Function, self: unknown, args: ReadonlyArray<unknown>): Effect.Effect<any, any, any> => {
+/** What `synchronized` is given, as far as it looks at it. */
+type Body = (...args: Array<any>) => any
+
+const run = (body: Body, self: unknown, args: Array<unknown>): Effect.Effect<any, any, any> => {
   const result = body.apply(self, args)
   if (Effect.isEffect(result)) return result as Effect.Effect<any, any, any>
   if (typeof result?.next === "function") return Effect.gen(() => result)
@@ -400,8 +406,8 @@ export const synchronized: {
     name: string,
     options: O & Known<O>
   ): Synchronized<AcquireError<O>, RegistryOf<O>>
-} = (name: string, options?: LockOptions): Synchronized<any, any> => (body: Function): any => {
-  const wrapper = function(this: unknown, ...args: ReadonlyArray<unknown>): Effect.Effect<any, any, any> {
+} = (name: string, options?: LockOptions): Synchronized<any, any> => (body: Body): any => {
+  const wrapper = function(this: unknown, ...args: Array<unknown>): Effect.Effect<any, any, any> {
     return resolved(name, options, (spec) => guard(Effect.suspend(() => run(body, this, args)), spec, body.name))
   }
   Object.defineProperty(wrapper, "name", { value: body.name, configurable: true })

@@ -15,8 +15,12 @@ describe("the suite catches", () => {
       }), 120_000)
   }
 
-  it.live("nothing in the registry that is not broken", () =>
-    Effect.map(findings(LockRegistry.make, chaosSeeds), (found) => {
-      assert.deepStrictEqual(found, { laws: [], sweeps: [], chaos: [] })
-    }), 120_000)
+  it.live(
+    "nothing in the registry that is not broken",
+    () =>
+      Effect.map(findings(LockRegistry.make, chaosSeeds), (found) => {
+        assert.deepStrictEqual(found, { laws: [], sweeps: [], chaos: [] })
+      }),
+    120_000
+  )
 })

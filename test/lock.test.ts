@@ -1,5 +1,20 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Clock, Deferred, Duration, Effect, Exit, Fiber, Hash, Layer, Logger, LogLevel, Option, Scope, TestClock } from "effect"
+import {
+  Cause,
+  Clock,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Hash,
+  Layer,
+  Logger,
+  LogLevel,
+  Option,
+  Scope,
+  TestClock
+} from "effect"
 import { AcquireLockFailed, Deadlock, lock, type LockOptions, LockRegistry, synchronized, withLock } from "effect-locks"
 import { settle } from "./utils/sweep.js"
 
@@ -114,7 +129,10 @@ describe("registries", () => {
     Effect.gen(function*() {
       class A extends Effect.Service<A>()("A", { effect: Effect.map(LockRegistry, (registry) => ({ registry })) }) {}
       class B extends Effect.Service<B>()("B", { effect: Effect.map(LockRegistry, (registry) => ({ registry })) }) {}
-      const both = Layer.merge(Layer.provide(A.Default, LockRegistry.layer), Layer.provide(B.Default, LockRegistry.layer))
+      const both = Layer.merge(
+        Layer.provide(A.Default, LockRegistry.layer),
+        Layer.provide(B.Default, LockRegistry.layer)
+      )
       const [a, b] = yield* Effect.provide(Effect.all([A, B]), both)
       assert.strictEqual(a.registry, b.registry)
     }))
@@ -205,11 +223,17 @@ describe("failing to acquire", () => {
         ...Clock.make(),
         unsafeCurrentTimeMillis: () => 0,
         sleep: () =>
-          Effect.acquireUseRelease(Effect.sync(() => sleeping++), () => Effect.never, () => Effect.sync(() => sleeping--))
+          Effect.acquireUseRelease(
+            Effect.sync(() => sleeping++),
+            () => Effect.never,
+            () => Effect.sync(() => sleeping--)
+          )
       }
       const one = yield* held("x")
-      const waiters = yield* Effect.forEach([1, 2, 3], () =>
-        Effect.fork(withLock(Effect.void, "x", { timeout: "1 hour" }))).pipe(Effect.withClock(clock))
+      const waiters = yield* Effect.forEach(
+        [1, 2, 3],
+        () => Effect.fork(withLock(Effect.void, "x", { timeout: "1 hour" }))
+      ).pipe(Effect.withClock(clock))
       yield* settle
       assert.strictEqual(sleeping, 3)
       yield* Fiber.interrupt(waiters[0]!)
@@ -253,7 +277,10 @@ describe("asking for what one's own fiber holds", () => {
           const exit = yield* Effect.exit(hold(Effect.zipRight(Effect.yieldNow(), request)))
           const defect = defectOf(exit)
           assert.instanceOf(defect, Deadlock)
-          assert.match(defect.message, /^lock "x" is already held by #\d+, which asks for it again .* Take the lock once/)
+          assert.match(
+            defect.message,
+            /^lock "x" is already held by #\d+, which asks for it again .* Take the lock once/
+          )
           assert.deepStrictEqual(yield* LockRegistry.snapshot, [])
         }).pipe(Effect.provide(LockRegistry.layer)))
     }
@@ -279,8 +306,10 @@ describe("asking for what one's own fiber holds", () => {
   it.effect("with blocking: false it is Busy, with a timeout it is Timeout", () =>
     Effect.gen(function*() {
       const reason = (options: LockOptions) =>
-        Effect.map(Effect.flip(withLock(Effect.flip(withLock(Effect.void, "x", options)), "x").pipe(Effect.flip)), (e) =>
-          (e as AcquireLockFailed).reason)
+        Effect.map(
+          Effect.flip(withLock(Effect.flip(withLock(Effect.void, "x", options)), "x").pipe(Effect.flip)),
+          (e) => (e as AcquireLockFailed).reason
+        )
       assert.strictEqual(yield* reason({ blocking: false }), "Busy")
       const timed = yield* Effect.fork(reason({ timeout: "1 second" }))
       yield* settle
@@ -472,15 +501,20 @@ describe("debug lines", () => {
     }))
 
   it.effect("name the function that is synchronized", () =>
-    Effect.map(collect(synchronized("x")(function transfer() {
-      return Effect.fail("failure")
-    })()), (lines) => {
-      assert.deepStrictEqual(lines, [
-        `Acquiring lock "x" by "transfer"`,
-        `Acquired lock "x" by "transfer" :: waited 0.000s`,
-        `Released lock "x" by "transfer" :: held 0.000s`
-      ])
-    }))
+    Effect.map(
+      collect(
+        synchronized("x")(function transfer() {
+          return Effect.fail("failure")
+        })()
+      ),
+      (lines) => {
+        assert.deepStrictEqual(lines, [
+          `Acquiring lock "x" by "transfer"`,
+          `Acquired lock "x" by "transfer" :: waited 0.000s`,
+          `Released lock "x" by "transfer" :: held 0.000s`
+        ])
+      }
+    ))
 
   it.effect("say why a lock was not acquired", () =>
     Effect.map(collect(Effect.scoped(Effect.zipRight(lock("x", { log: false }), busy("x")))), (lines) => {

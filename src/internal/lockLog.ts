@@ -13,8 +13,7 @@ export const isHeard = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
   fiber.getFiberRef(FiberRef.currentMinimumLogLevel).ordinal <= LogLevel.Debug.ordinal
 
 // A logger that dies must not cost the lock, nor the outcome of the body.
-const debug = (line: () => string): Effect.Effect<unknown> =>
-  Effect.exit(Effect.suspend(() => Effect.logDebug(line())))
+const debug = (line: () => string): Effect.Effect<unknown> => Effect.exit(Effect.suspend(() => Effect.logDebug(line())))
 
 const seconds = (millis: number) => `${(millis / 1000).toFixed(3)}s`
 

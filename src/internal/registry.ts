@@ -181,8 +181,10 @@ export class Registry {
         return this.wait(ticket, restore, use, refuse, () => {})
       }
       const expire = Effect.zipRight(Effect.sleep(patience.timeout), Effect.sync(() => ticket.open("expired")))
-      return Effect.flatMap(Effect.fork(Effect.interruptible(expire)), (timer) =>
-        this.wait(ticket, restore, use, refuse, () => timer.unsafeInterruptAsFork(fiber.id())))
+      return Effect.flatMap(
+        Effect.fork(Effect.interruptible(expire)),
+        (timer) => this.wait(ticket, restore, use, refuse, () => timer.unsafeInterruptAsFork(fiber.id()))
+      )
     })
   }
 

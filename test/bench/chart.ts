@@ -14,7 +14,9 @@ const colours = ["#888888", "#0b6e4f", "#c1440e", "#7a3b9d", "#b8860b", "#2a6fbb
 
 const ticks = (low: number, high: number): ReadonlyArray<number> => {
   const all: Array<number> = []
-  for (let tick = 10 ** Math.floor(Math.log10(low)); tick <= 10 ** Math.ceil(Math.log10(high)); tick *= 10) all.push(tick)
+  for (let tick = 10 ** Math.floor(Math.log10(low)); tick <= 10 ** Math.ceil(Math.log10(high)); tick *= 10) {
+    all.push(tick)
+  }
   return all
 }
 
@@ -38,7 +40,9 @@ export const chart = (title: string, series: ReadonlyArray<Series>): string => {
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12">`,
     `<rect width="${width}" height="${height}" fill="#ffffff"/>`,
     text(margin.left, 22, title, "start"),
-    ...xs.map((n) => line(x(n), margin.top, x(n), height - margin.bottom) + text(x(n), height - 30, n.toLocaleString("en"))),
+    ...xs.map((n) =>
+      line(x(n), margin.top, x(n), height - margin.bottom) + text(x(n), height - 30, n.toLocaleString("en"))
+    ),
     ...ys.map((cost) =>
       line(margin.left, y(cost), width - margin.right, y(cost)) +
       text(margin.left - 8, y(cost) + 4, cost.toLocaleString("en"), "end")

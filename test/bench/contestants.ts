@@ -46,8 +46,10 @@ export const uncontended: Readonly<Record<string, Contestant>> = {
     run(Effect.scoped(Effect.flatMap(
       RcMap.make({ lookup: (_: string) => Effect.makeSemaphore(1) }),
       (map) =>
-        repeat(n, () =>
-          Effect.scoped(Effect.flatMap(RcMap.get(map, "k"), (found) => found.withPermits(1)(Effect.void))))
+        repeat(
+          n,
+          () => Effect.scoped(Effect.flatMap(RcMap.get(map, "k"), (found) => found.withPermits(1)(Effect.void)))
+        )
     ))),
   ...mapValues(asyncGuards, (guard): Contestant => async (n) => {
     for (let i = 0; i < n; i++) await guard(async () => {})
@@ -63,9 +65,10 @@ export const fibers = (guard: Guard): Contestant => (n) =>
 
 /** The same by promises. */
 export const promises = (guard: AsyncGuard): Contestant => (n) =>
-  Promise.all(Array.from({ length: n }, () => guard(async () => {
-    await Promise.resolve()
-  })))
+  Promise.all(Array.from({ length: n }, () =>
+    guard(async () => {
+      await Promise.resolve()
+    })))
 
 const loopers = 8
 

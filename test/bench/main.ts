@@ -1,6 +1,6 @@
-/* eslint-disable no-console */
 import { Effect, Fiber } from "effect"
-import { lock, LockRegistry, withLock } from "effect-locks"
+import type { LockRegistry } from "effect-locks"
+import { lock, withLock } from "effect-locks"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { cpus } from "node:os"
 import * as path from "node:path"
@@ -56,7 +56,14 @@ for (const n of [100, 1000, 10_000, 100_000]) {
   }
   for (const [name, guard] of Object.entries(Contestants.asyncGuards)) contestants[name] = Contestants.promises(guard)
   report([
-    ...await contest({ section, reference: "no lock", contestants, batch: n, budget: n < 100_000 ? 2000 : 6000, cutOff: 4000 }),
+    ...await contest({
+      section,
+      reference: "no lock",
+      contestants,
+      batch: n,
+      budget: n < 100_000 ? 2000 : 6000,
+      cutOff: 4000
+    }),
     ...absent
   ])
 }
@@ -113,7 +120,14 @@ for (const n of [1000, 10_000, 100_000]) {
   const section = `interrupting ${n.toLocaleString("en")} fibers`
   const base = middle(costs.sleeping)
   report([
-    { section, contestant: "waiting for a lock", median: middle(costs.waiting), unit: "us", ratio: middle(costs.waiting) / base, reference: "sleeping" },
+    {
+      section,
+      contestant: "waiting for a lock",
+      median: middle(costs.waiting),
+      unit: "us",
+      ratio: middle(costs.waiting) / base,
+      reference: "sleeping"
+    },
     { section, contestant: "sleeping", median: base, unit: "us", ratio: 1, reference: "sleeping" }
   ])
 }
@@ -130,4 +144,6 @@ writeFileSync(
   chart("n fibers, each once through one lock: microseconds per fiber", seriesOf(rows, sizes))
 )
 console.log(table(rows))
-console.log(`\nNode ${machine.node}, ${machine.cores} x ${machine.cpu}. Written: docs/benchmarks.json, docs/benchmarks.svg`)
+console.log(
+  `\nNode ${machine.node}, ${machine.cores} x ${machine.cpu}. Written: docs/benchmarks.json, docs/benchmarks.svg`
+)

@@ -104,38 +104,44 @@ export const laws: ReadonlyArray<Law> = [
       assert.deepStrictEqual(order, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
     })),
 
-  law("nobody overtakes: who releases and asks again goes to the end of the line", (registry, kind) =>
-    Effect.gen(function*() {
-      const order: Array<string> = []
-      const gate = yield* Deferred.make<void>()
-      const again = Effect.sync(() => order.push("again")).pipe(kind.hold(registry, "x"))
-      const first = yield* start(
-        Effect.zipRight(Deferred.await(gate).pipe(kind.hold(registry, "x")), again)
-      )
-      const second = yield* start(Effect.sync(() => order.push("second")).pipe(kind.hold(registry, "x")))
-      yield* Deferred.succeed(gate, undefined)
-      yield* settle
-      assert.isTrue(ended(first) && ended(second))
-      assert.deepStrictEqual(order, ["second", "again"])
-    })),
+  law(
+    "nobody overtakes: who releases and asks again goes to the end of the line",
+    (registry, kind) =>
+      Effect.gen(function*() {
+        const order: Array<string> = []
+        const gate = yield* Deferred.make<void>()
+        const again = Effect.sync(() => order.push("again")).pipe(kind.hold(registry, "x"))
+        const first = yield* start(
+          Effect.zipRight(Deferred.await(gate).pipe(kind.hold(registry, "x")), again)
+        )
+        const second = yield* start(Effect.sync(() => order.push("second")).pipe(kind.hold(registry, "x")))
+        yield* Deferred.succeed(gate, undefined)
+        yield* settle
+        assert.isTrue(ended(first) && ended(second))
+        assert.deepStrictEqual(order, ["second", "again"])
+      })
+  ),
 
-  law("an interrupted waiter leaves at once, and leaves the others in order", (registry, kind) =>
-    Effect.gen(function*() {
-      const first = yield* holder(kind, registry, "x")
-      const order: Array<number> = []
-      const waiters: Array<Fiber.RuntimeFiber<unknown, unknown>> = []
-      for (let i = 0; i < 5; i++) {
-        waiters.push(yield* start(Effect.sync(() => order.push(i)).pipe(kind.hold(registry, "x"))))
-      }
-      for (const i of [0, 2, 4]) yield* Fiber.interruptFork(waiters[i]!)
-      yield* settle
-      assert.deepStrictEqual(waiters.map(ended), [true, false, true, false, true])
-      assert.isFalse(yield* isFree(kind, registry, "x"), "an interrupted waiter gives back nothing")
-      assert.deepStrictEqual((yield* registry.snapshot).map((lock) => lock.waiters.length), [2])
-      yield* first.letGo
-      yield* settle
-      assert.deepStrictEqual(order, [1, 3])
-    })),
+  law(
+    "an interrupted waiter leaves at once, and leaves the others in order",
+    (registry, kind) =>
+      Effect.gen(function*() {
+        const first = yield* holder(kind, registry, "x")
+        const order: Array<number> = []
+        const waiters: Array<Fiber.RuntimeFiber<unknown, unknown>> = []
+        for (let i = 0; i < 5; i++) {
+          waiters.push(yield* start(Effect.sync(() => order.push(i)).pipe(kind.hold(registry, "x"))))
+        }
+        for (const i of [0, 2, 4]) yield* Fiber.interruptFork(waiters[i]!)
+        yield* settle
+        assert.deepStrictEqual(waiters.map(ended), [true, false, true, false, true])
+        assert.isFalse(yield* isFree(kind, registry, "x"), "an interrupted waiter gives back nothing")
+        assert.deepStrictEqual((yield* registry.snapshot).map((lock) => lock.waiters.length), [2])
+        yield* first.letGo
+        yield* settle
+        assert.deepStrictEqual(order, [1, 3])
+      })
+  ),
 
   law("a grant that meets an interruption is passed on", (registry, kind) =>
     Effect.gen(function*() {
@@ -181,17 +187,20 @@ export const laws: ReadonlyArray<Law> = [
       assert.isTrue(ended(next))
     })),
 
-  law("a timed waiter that was granted in time keeps the lock past its deadline", (registry, kind) =>
-    Effect.gen(function*() {
-      const first = yield* holder(kind, registry, "x")
-      const second = yield* holder(kind, registry, "x", { timeout: "1 second" })
-      yield* first.letGo
-      yield* TestClock.adjust("1 hour")
-      assert.isFalse(ended(second.fiber))
-      assert.isFalse(yield* isFree(kind, registry, "x"))
-      yield* second.letGo
-      assert.isTrue(ended(second.fiber))
-    })),
+  law(
+    "a timed waiter that was granted in time keeps the lock past its deadline",
+    (registry, kind) =>
+      Effect.gen(function*() {
+        const first = yield* holder(kind, registry, "x")
+        const second = yield* holder(kind, registry, "x", { timeout: "1 second" })
+        yield* first.letGo
+        yield* TestClock.adjust("1 hour")
+        assert.isFalse(ended(second.fiber))
+        assert.isFalse(yield* isFree(kind, registry, "x"))
+        yield* second.letGo
+        assert.isTrue(ended(second.fiber))
+      })
+  ),
 
   law("names and prefixes are apart", (registry, kind) =>
     Effect.gen(function*() {

@@ -21,11 +21,12 @@ const bodies: Record<string, Effect.Effect<unknown, unknown>> = {
 const empty = (registry: LockRegistry) => Effect.map(registry.snapshot, (locks) => locks.length === 0)
 
 /** Nobody else wants the lock. */
-const uncontended = (options: LockOptions, body: Effect.Effect<unknown, unknown>): Situation["subject"] => (make, kind) =>
-  Effect.map(make, (registry) => ({
-    program: kind.hold(registry, "x", options)(body),
-    check: empty(registry)
-  }))
+const uncontended =
+  (options: LockOptions, body: Effect.Effect<unknown, unknown>): Situation["subject"] => (make, kind) =>
+    Effect.map(make, (registry) => ({
+      program: kind.hold(registry, "x", options)(body),
+      check: empty(registry)
+    }))
 
 /** The program waits behind a holder, and another fiber waits behind the program. */
 const queued = (

@@ -91,7 +91,7 @@ export const workload = (make: Effect.Effect<LockRegistry>) => (seed: number): E
       const left = yield* registry.snapshot
       if (left.length > 0) wrong.push(`${left.length} locks left behind`)
     }
-    if (wrong.length > 0) yield* Effect.dieMessage(wrong.join("; "))
+    if (wrong.length > 0) return yield* Effect.dieMessage(wrong.join("; "))
   })
 
 const isLockError = (error: unknown) => error instanceof AcquireLockFailed

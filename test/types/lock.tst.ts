@@ -121,9 +121,11 @@ describe("synchronized", () => {
       return String(yield* Effect.succeed(a))
     })
     expect(f(1)).type.toBe<Effect.Effect<string, "E", LockRegistry>>()
-    expect(synchronized("x", { blocking: false, registry })(function*() {
-      return 1
-    })()).type.toBe<Effect.Effect<number, AcquireLockFailed>>()
+    expect(
+      synchronized("x", { blocking: false, registry })(function*() {
+        return 1
+      })()
+    ).type.toBe<Effect.Effect<number, AcquireLockFailed>>()
   })
 
   test("this is kept", () => {

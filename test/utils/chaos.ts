@@ -102,9 +102,13 @@ export const seeds = (count: number): ReadonlyArray<number> =>
 export const failure = <E>(program: (seed: number) => Effect.Effect<void, E>, count: number): string | undefined => {
   for (const seed of seeds(count)) {
     const exit = run(program(seed), seed)
-    if (exit === undefined) return `stuck under seed ${seed}; replay: CHAOS_SEED=${seed} npx vitest run test/chaos.test.ts`
+    if (exit === undefined) {
+      return `stuck under seed ${seed}; replay: CHAOS_SEED=${seed} npx vitest run test/chaos.test.ts`
+    }
     if (Exit.isFailure(exit)) {
-      return `${Cause.pretty(exit.cause)}\nunder seed ${seed}; replay: CHAOS_SEED=${seed} npx vitest run test/chaos.test.ts`
+      return `${
+        Cause.pretty(exit.cause)
+      }\nunder seed ${seed}; replay: CHAOS_SEED=${seed} npx vitest run test/chaos.test.ts`
     }
   }
   return undefined
