@@ -7,7 +7,7 @@
  */
 import { FileSystem, Path } from "@effect/platform"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
-import { Console, Effect, Number, Order, Ref } from "effect"
+import { Console, Effect, Layer, Number, Order, Ref } from "effect"
 import { LockRegistry, withLock } from "effect-locks"
 import { progress, table } from "./report.ts"
 
@@ -145,8 +145,8 @@ const program = Effect.gen(function*() {
     )
   )
   if (locked.lost > 0 || !isEqual(locked.tally, right.tally)) {
-    return yield* Effect.fail(new Error(`withLock lost ${locked.lost} updates`))
+    return yield* Effect.dieMessage(`withLock lost ${locked.lost} updates`)
   }
 })
 
-NodeRuntime.runMain(program.pipe(Effect.provide(LockRegistry.layer), Effect.provide(NodeContext.layer)))
+NodeRuntime.runMain(Effect.provide(program, Layer.merge(LockRegistry.layer, NodeContext.layer)))

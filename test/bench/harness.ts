@@ -30,13 +30,16 @@ const batch = async (contestant: Contestant, n: number): Promise<number> => {
   return (performance.now() - start) * 1000 / n
 }
 
+/** Rounds that are measured even when one alone takes all the time there is. */
+const fewest = 5
+
 export interface Contest {
   readonly section: string
   readonly reference: string
   readonly contestants: Readonly<Record<string, Contestant>>
   /** How many operations one batch makes. */
   readonly batch: number
-  /** Milliseconds of measuring that each contestant may have; warming up takes a third on top. */
+  /** Milliseconds of measuring that each contestant has; warming up takes a third on top. */
   readonly budget: number
   /** A contestant that needs longer than this for one batch (milliseconds) is not run again. */
   readonly cutOff?: number
@@ -47,24 +50,30 @@ export const contest = async (
 ): Promise<ReadonlyArray<Row>> => {
   const samples = new Map<string, Array<number>>(Object.keys(contestants).map((name) => [name, []]))
   const spent = new Map<string, number>()
-  const rounds = async (allowed: number, keep: boolean) => {
-    let someone = true
-    while (someone) {
-      someone = false
-      for (const [name, contestant] of Object.entries(contestants)) {
-        const used = spent.get(name) ?? 0
-        if (used >= allowed) continue
-        someone = true
-        const cost = await batch(contestant, size)
-        const elapsed = cost * size / 1000
-        // One batch that takes all the time there is has to do as a measurement too.
-        if (keep || elapsed > budget) samples.get(name)!.push(cost)
-        spent.set(name, elapsed > cutOff ? Infinity : used + elapsed)
-      }
+  const round = async (warm: boolean) => {
+    for (const [name, contestant] of Object.entries(contestants)) {
+      const used = spent.get(name) ?? 0
+      const kept = samples.get(name)!
+      const enough = kept.length >= fewest && used >= budget
+      if (enough || used === Infinity) continue
+      const cost = await batch(contestant, size)
+      const elapsed = cost * size / 1000
+      // Who takes too long is not asked again: what it showed once has to do.
+      const tooSlow = elapsed > cutOff
+      if (!warm || tooSlow) kept.push(cost)
+      spent.set(name, tooSlow ? Infinity : used + elapsed)
     }
   }
-  await rounds(budget / 3, false)
-  await rounds(budget * 4 / 3, true)
+  const someone = (limit: number) => Object.keys(contestants).some((name) => (spent.get(name) ?? 0) < limit)
+  do await round(true)
+  while (someone(budget / 3))
+  spent.forEach((used, name) => spent.set(name, used === Infinity ? used : 0))
+  while (
+    someone(budget) ||
+    Object.keys(contestants).some((name) => samples.get(name)!.length < fewest && spent.get(name) !== Infinity)
+  ) {
+    await round(false)
+  }
   const base = median(samples.get(reference)!)
   return Object.keys(contestants).map((contestant) => {
     const value = median(samples.get(contestant)!)
