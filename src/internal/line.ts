@@ -116,6 +116,13 @@ export const release = <R extends Request>(line: Line<R>, request: R): Step<R> =
 export const cancel = <R extends Request>(line: Line<R>, request: R): Step<R> =>
   RedBlackTree.has(line.waiting, request.ticket) ? settle(leave(line, request)) : release(line, request)
 
+/** Does a holder satisfy `predicate`? */
+export const isHeldBy = <R extends Request>(line: Line<R>, predicate: (request: R) => boolean): boolean => {
+  let found = false
+  RedBlackTree.forEach(line.holding, (_, request) => found ||= predicate(request))
+  return found
+}
+
 export const holders = <R extends Request>(line: Line<R>): ReadonlyArray<R> =>
   Array.from(RedBlackTree.values(line.holding))
 

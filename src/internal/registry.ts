@@ -68,11 +68,10 @@ const describe = ([key, line]: [LockKey, Line.Line<Ticket>]): Snapshot => ({
 const unheld = Line.make<Ticket>(everything)
 
 const refusal = (line: Line.Line<Ticket>, ticket: Ticket, patience: Patience): Refused | undefined => {
-  const holders = Line.holders(line)
-  if (!patience.blocking) return { reason: "Busy", holders }
+  if (!patience.blocking) return { reason: "Busy", holders: Line.holders(line) }
   const waitsForItself = patience.timeout === undefined &&
-    holders.some((holder) => holder.owned && holder.fiberId === ticket.fiberId)
-  return waitsForItself ? { reason: "SelfDeadlock", holders } : undefined
+    Line.isHeldBy(line, (holder) => holder.owned && holder.fiberId === ticket.fiberId)
+  return waitsForItself ? { reason: "SelfDeadlock", holders: Line.holders(line) } : undefined
 }
 
 export class Registry {

@@ -48,32 +48,30 @@ export interface Contest {
 export const contest = async (
   { batch: size, budget, contestants, cutOff = 30_000, reference, section }: Contest
 ): Promise<ReadonlyArray<Row>> => {
-  const samples = new Map<string, Array<number>>(Object.keys(contestants).map((name) => [name, []]))
-  const spent = new Map<string, number>()
-  const round = async (warm: boolean) => {
-    for (const [name, contestant] of Object.entries(contestants)) {
-      const used = spent.get(name) ?? 0
-      const kept = samples.get(name)!
-      const enough = kept.length >= fewest && used >= budget
-      if (enough || used === Infinity) continue
-      const cost = await batch(contestant, size)
-      const elapsed = cost * size / 1000
-      // Who takes too long is not asked again: what it showed once has to do.
-      const tooSlow = elapsed > cutOff
-      if (!warm || tooSlow) kept.push(cost)
-      spent.set(name, tooSlow ? Infinity : used + elapsed)
+  const names = Object.keys(contestants)
+  const samples = new Map<string, Array<number>>(names.map((name) => [name, []]))
+  const spent = new Map<string, number>(names.map((name) => [name, 0]))
+  /** Everyone takes turns until each has had its `limit` and `rounds` samples. */
+  const takeTurns = async (limit: number, rounds: number, keep: (name: string, cost: number) => void) => {
+    const isDone = (name: string) => spent.get(name)! >= limit && samples.get(name)!.length >= rounds
+    const isSlow = (name: string) => spent.get(name) === Infinity
+    while (names.some((name) => !isDone(name) && !isSlow(name))) {
+      for (const name of names) {
+        if (isDone(name) || isSlow(name)) continue
+        const cost = await batch(contestants[name]!, size)
+        const elapsed = cost * size / 1000
+        keep(name, cost)
+        spent.set(name, spent.get(name)! + elapsed)
+        if (elapsed <= cutOff) continue
+        // Who takes so long is not asked again: what it showed once has to do.
+        samples.set(name, [cost])
+        spent.set(name, Infinity)
+      }
     }
   }
-  const someone = (limit: number) => Object.keys(contestants).some((name) => (spent.get(name) ?? 0) < limit)
-  do await round(true)
-  while (someone(budget / 3))
-  spent.forEach((used, name) => spent.set(name, used === Infinity ? used : 0))
-  while (
-    someone(budget) ||
-    Object.keys(contestants).some((name) => samples.get(name)!.length < fewest && spent.get(name) !== Infinity)
-  ) {
-    await round(false)
-  }
+  await takeTurns(budget / 3, 0, () => {})
+  for (const name of names) if (spent.get(name) !== Infinity) spent.set(name, 0)
+  await takeTurns(budget, fewest, (name, cost) => samples.get(name)!.push(cost))
   const base = median(samples.get(reference)!)
   return Object.keys(contestants).map((contestant) => {
     const value = median(samples.get(contestant)!)
