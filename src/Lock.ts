@@ -15,7 +15,7 @@ import * as Scope from "effect/Scope"
 import type { YieldWrap } from "effect/Utils"
 import * as Key from "./internal/lockKey.ts"
 import * as Log from "./internal/lockLog.ts"
-import type * as internal from "./internal/registry.ts"
+import * as internal from "./internal/registry.ts"
 import { Ticket } from "./internal/ticket.ts"
 import type { LockKey } from "./LockError.ts"
 import { AcquireLockFailed, Deadlock } from "./LockError.ts"
@@ -45,6 +45,7 @@ export interface LockOptions {
    * Fails with `AcquireLockFailed` (reason `Timeout`) when the lock was not
    * granted in time, on Effect's `Clock`. A number is milliseconds. A lock that
    * is free is taken even with a timeout of 0; an infinite one is no timeout.
+   * As with `Effect.sleep`, one of more than 2^31 - 1 milliseconds never ends.
    * @default waits for ever
    */
   readonly timeout?: Duration.DurationInput | undefined
@@ -100,13 +101,16 @@ export type AcquireError<O> = O extends unknown ? false extends Option_<O, "bloc
  */
 export type RegistryOf<O> = O extends { readonly registry: LockRegistry } ? never : LockRegistry
 
+type UnknownKey<O> = O extends unknown ? Exclude<keyof O, keyof LockOptions> : never
+
 /**
  * Makes an option that does not exist a type error.
  *
  * @since 0.1.0
  * @category type-level
  */
-export type Known<O> = O extends LockOptions ? { readonly [K in Exclude<keyof O, keyof LockOptions>]: never } : O
+export type Known<O> = [UnknownKey<O>] extends [never] ? unknown
+  : { readonly [K in UnknownKey<O>]?: never } | (O extends undefined ? undefined : never)
 
 interface Spec {
   readonly key: Key.LockKey
@@ -117,28 +121,48 @@ interface Spec {
 
 const misuse = (message: string) => new Cause.IllegalArgumentException(message)
 
-const finite = (key: Key.LockKey, timeout: Duration.DurationInput): Duration.Duration | undefined => {
-  const duration = Option.getOrThrowWith(Duration.decodeUnknown(timeout), () =>
-    misuse(
-      `lock ${key}: the timeout ${String(timeout)} is not a duration; give milliseconds or a text such as "2 seconds"`
-    ))
-  return Duration.isFinite(duration) ? duration : undefined
+// `String` fails for an object that has no prototype.
+const show = (value: unknown): string => {
+  try {
+    return String(value)
+  } catch {
+    return Object.prototype.toString.call(value)
+  }
 }
 
-const resolve = (name: string, options: LockOptions = {}): Spec => {
-  if (typeof name !== "string") throw misuse(`the name of a lock must be a string, not ${String(name)}`)
-  if (options.prefix !== undefined && typeof options.prefix !== "string") {
-    throw misuse(`lock ${JSON.stringify(name)}: the prefix must be a string, not ${String(options.prefix)}`)
+/** A timeout as a duration; an infinite one is none. */
+const deadline = (key: Key.LockKey, timeout: Duration.DurationInput | undefined): Duration.Duration | undefined => {
+  if (timeout === undefined) return undefined
+  const duration = Duration.decodeUnknown(timeout)
+  if (Option.isNone(duration) || Number.isNaN(timeout)) {
+    throw misuse(
+      `lock ${key}: the timeout ${show(timeout)} is not a duration; give milliseconds or a text such as "2 seconds"`
+    )
   }
-  const key = Key.make(options.prefix, name)
+  return Duration.isFinite(duration.value) ? duration.value : undefined
+}
+
+const implementation = (key: Key.LockKey, registry: LockRegistry | undefined): internal.Registry | undefined => {
+  if (registry === undefined || registry instanceof internal.Registry) return registry
+  throw misuse(
+    `lock ${key}: the registry must come from LockRegistry.make or the LockRegistry service, not ${show(registry)}`
+  )
+}
+
+const resolve = (name: string, options: LockOptions | undefined): Spec => {
+  if (typeof name !== "string") throw misuse(`the name of a lock must be a string, not ${show(name)}`)
+  const key = Key.make(undefined, name)
+  const given = options ?? {}
+  if (typeof given !== "object") throw misuse(`lock ${key}: the options must be an object, not ${show(given)}`)
+  const { blocking, log, prefix, registry, timeout } = given
+  if (prefix !== undefined && typeof prefix !== "string") {
+    throw misuse(`lock ${key}: the prefix must be a string, not ${show(prefix)}`)
+  }
   return {
-    key,
-    patience: {
-      blocking: options.blocking !== false,
-      timeout: options.timeout === undefined ? undefined : finite(key, options.timeout)
-    },
-    registry: options.registry as internal.Registry | undefined,
-    log: options.log !== false
+    key: prefix === undefined ? key : Key.make(prefix, name),
+    patience: { blocking: blocking !== false, timeout: deadline(key, timeout) },
+    registry: implementation(key, registry),
+    log: log !== false
   }
 }
 
@@ -174,9 +198,6 @@ const refuse = (
       })
     )
 
-const registryOf = (spec: Spec, fiber: Fiber.RuntimeFiber<unknown, unknown>): internal.Registry =>
-  spec.registry ?? Context.unsafeGet(fiber.currentContext, LockRegistry) as internal.Registry
-
 /**
  * Runs `use` when `spec` is granted, with the effect that ends the hold. Must
  * run uninterruptible, and so does `use`, which has to see to the release.
@@ -189,7 +210,7 @@ const acquire = <A, E, R>(
   fiber: Fiber.RuntimeFiber<unknown, unknown>,
   use: (release: <B>(value: B) => Effect.Effect<B>) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | AcquireLockFailed, R> => {
-  const registry = registryOf(spec, fiber)
+  const registry = spec.registry ?? Context.unsafeGet(fiber.currentContext, LockRegistry) as internal.Registry
   const ticket = new Ticket(spec.key, "exclusive", owned, fiber)
   if (!(spec.log && Log.isHeard(fiber))) {
     return registry.acquire<A, E | AcquireLockFailed, R>(
@@ -270,6 +291,9 @@ const scoped = (spec: Spec): Effect.Effect<Held, AcquireLockFailed, Scope.Scope>
  *   their fiber: asked for inside one, the request dies with `Deadlock` instead
  *   of hanging.
  *
+ * A scope that is closed while `lock` waits, or before, releases the lock as soon
+ * as it is granted, as `Effect.acquireRelease` would.
+ *
  * It fails only if the options say so: `blocking: false` and `timeout` add
  * `AcquireLockFailed`.
  *
@@ -305,9 +329,9 @@ const guarded = <A, E, R>(self: Effect.Effect<A, E, R>, name: string, options: L
  * again, without a timeout and without `blocking: false`, the request can never
  * be granted, and dies at once with `Deadlock`.
  *
- * Only the fiber itself is seen. `Effect.timeout`, `Effect.race` and
- * `Effect.fork` run their effects in fibers of their own; one that asks from
- * there for what its parent holds waits until something else ends it.
+ * Only the fiber itself is seen. `Effect.timeout`, `Effect.race`, `Effect.fork`,
+ * concurrent `Effect.all` and running a `Stream` start fibers of their own; one
+ * that asks there for what its parent holds waits until something else ends it.
  *
  * The effect itself stays interruptible, and the lock is released before the
  * caller sees its outcome.
@@ -374,17 +398,17 @@ export interface Synchronized<E1, R1> {
   ): (this: This, ...args: Args) => Effect.Effect<A, E | E1, R | R1>
 }
 
-/** What `synchronized` is given, as far as it looks at it. */
-type Body = (...args: Array<any>) => any
+const isGenerator = (value: unknown): value is Generator<any, any, never> =>
+  Object.prototype.toString.call(value) === "[object Generator]"
 
-const run = (body: Body, self: unknown, args: Array<unknown>): Effect.Effect<any, any, any> => {
-  const result = body.apply(self, args)
+/** Calls what `synchronized` was given, which only now shows whether it is what it should be. */
+const call = (body: unknown, self: unknown, args: Array<unknown>): Effect.Effect<any, any, any> => {
+  const expected = "synchronized takes a function that returns an Effect, or a generator function"
+  if (typeof body !== "function") throw misuse(`${expected}, not ${show(body)}`)
+  const result: unknown = body.apply(self, args)
   if (Effect.isEffect(result)) return result as Effect.Effect<any, any, any>
-  if (typeof result?.next === "function") return Effect.gen(() => result)
-  throw misuse(
-    `synchronized takes a function that returns an Effect, or a generator function; ` +
-      `"${body.name}" returned ${String(result)}`
-  )
+  if (isGenerator(result)) return Effect.gen(() => result)
+  throw misuse(`${expected}; "${body.name}" returned ${show(result)}`)
 }
 
 /**
@@ -421,11 +445,13 @@ export const synchronized: {
     name: string,
     options: O & Known<O>
   ): Synchronized<AcquireError<O>, RegistryOf<O>>
-} = (name: string, options?: LockOptions): Synchronized<any, any> => (body: Body): any => {
+} = (name: string, options?: LockOptions): Synchronized<any, any> => (body: unknown): any => {
+  const given = typeof body === "function" ? body : undefined
+  const by = given?.name === "" ? undefined : given?.name
   const wrapper = function(this: unknown, ...args: Array<unknown>): Effect.Effect<any, any, any> {
-    return resolved(name, options, (spec) => guard(Effect.suspend(() => run(body, this, args)), spec, body.name))
+    return resolved(name, options, (spec) => guard(Effect.suspend(() => call(body, this, args)), spec, by))
   }
-  Object.defineProperty(wrapper, "name", { value: body.name, configurable: true })
-  Object.defineProperty(wrapper, "length", { value: body.length, configurable: true })
+  Object.defineProperty(wrapper, "name", { value: given?.name ?? "", configurable: true })
+  Object.defineProperty(wrapper, "length", { value: given?.length ?? 0, configurable: true })
   return wrapper
 }

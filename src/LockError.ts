@@ -19,7 +19,7 @@ import * as FiberId from "effect/FiberId"
 export interface LockKey {
   readonly prefix: string | undefined
   readonly name: string
-  /** The key in quotes, cut to 80 characters, as messages show it. */
+  /** The key in quotes, shortened when it is long, as messages show it. */
   readonly toString: () => string
 }
 
@@ -46,8 +46,8 @@ const list = (requests: ReadonlyArray<LockRequest>): string =>
  * - `Busy`: with `blocking: false`, it was not free at once.
  * - `Timeout`: it was not granted within `timeout`.
  *
- * `holders` are those who held it at the moment of failing: nobody, when a
- * waiting request was next in line but had not yet been granted.
+ * `holders` are those who held it at the moment of failing: nobody, when it
+ * came free just as the request gave up.
  *
  * @since 0.1.0
  * @category errors

@@ -245,6 +245,51 @@ describe("failing to acquire", () => {
       assert.strictEqual(sleeping, 0)
     }).pipe(Effect.provide(LockRegistry.layer)))
 
+  it.effect("an interruption does not disarm the deadline of an uninterruptible wait", () =>
+    Effect.gen(function*() {
+      const one = yield* held("x")
+      const request = Effect.flip(withLock(Effect.void, "x", { timeout: "1 second" }))
+      const interrupted = yield* Effect.fork(Effect.uninterruptible(Effect.exit(request)))
+      const acquiring = yield* Effect.fork(
+        Effect.scoped(Effect.acquireRelease(Effect.exit(request), () => Effect.void))
+      )
+      yield* settle
+      for (const fiber of [interrupted, acquiring]) yield* Fiber.interruptFork(fiber)
+      yield* settle
+      assert.deepStrictEqual([interrupted.unsafePoll(), acquiring.unsafePoll()], [null, null])
+      yield* TestClock.adjust("1 second")
+      yield* settle
+      assert.isNotNull(interrupted.unsafePoll())
+      assert.isNotNull(acquiring.unsafePoll())
+      assert.deepStrictEqual((yield* LockRegistry.snapshot)[0]!.waiters, [])
+      yield* one.letGo
+    }).pipe(Effect.provide(LockRegistry.layer)))
+
+  it.effect("a clock that dies costs its own fiber the wait, and nobody else", () =>
+    Effect.gen(function*() {
+      let broken = false
+      const clock: Clock.Clock = {
+        ...Clock.make(),
+        unsafeCurrentTimeMillis: () => {
+          if (broken) throw new Error("no clock")
+          return 0
+        },
+        sleep: () => Effect.dieMessage("no clock")
+      }
+      const one = yield* held("x")
+      const waiter = yield* Effect.fork(Effect.withClock(withLock(Effect.succeed("served"), "x"), clock))
+      yield* settle
+      broken = true
+      yield* one.letGo
+      assert.strictEqual(yield* Fiber.join(waiter), "served")
+      broken = false
+      const two = yield* held("x")
+      const timed = withLock(Effect.void, "x", { timeout: "1 hour" })
+      assert.strictEqual((yield* Effect.withClock(Effect.flip(timed), clock)).reason, "Timeout")
+      yield* two.letGo
+      assert.deepStrictEqual(yield* LockRegistry.snapshot, [])
+    }).pipe(Effect.provide(LockRegistry.layer)))
+
   it.effect("misuse is a defect that says what to change", () =>
     Effect.gen(function*() {
       const message = (options: unknown, name: unknown = "x") =>
@@ -254,7 +299,13 @@ describe("failing to acquire", () => {
         )
       assert.match(yield* message({ timeout: "soon" }), /lock "x": the timeout soon is not a duration; give milli/)
       assert.match(yield* message({ prefix: 3 }), /lock "x": the prefix must be a string, not 3/)
+      assert.match(yield* message({ timeout: Number.NaN }), /the timeout NaN is not a duration/)
+      assert.match(yield* message({ timeout: Object.create(null) }), /the timeout \[object Object\] is not a duration/)
       assert.match(yield* message({}, 3), /the name of a lock must be a string, not 3/)
+      assert.match(yield* message("fair"), /lock "x": the options must be an object, not fair/)
+      for (const registry of [{}, LockRegistry.layer, LockRegistry.make, LockRegistry]) {
+        assert.match(yield* message({ registry }), /lock "x": the registry must come from LockRegistry.make or the/)
+      }
     }).pipe(Effect.provide(LockRegistry.layer)))
 })
 
@@ -468,6 +519,17 @@ describe("synchronized", () => {
         (defectOf(yield* Effect.exit(wrong())) as Error).message,
         /a function that returns an Effect, or a generator function; "promised" returned \[object Promise\]/
       )
+      const misuses: ReadonlyArray<readonly [unknown, RegExp]> = [
+        [() => [1, 2].values(), /"" returned \[object Array Iterator\]/],
+        [async function*() {}, /"" returned \[object AsyncGenerator\]/],
+        [Effect.void, /not \{/],
+        [undefined, /not undefined/]
+      ]
+      for (const [body, expected] of misuses) {
+        const defect = defectOf(yield* Effect.exit(synchronized("x")(body as () => Effect.Effect<void>)()))
+        assert.match((defect as Error).message, /^synchronized takes a function that returns an Effect, or a generator/)
+        assert.match((defect as Error).message, expected)
+      }
       assert.deepStrictEqual(yield* LockRegistry.snapshot, [])
     }).pipe(Effect.provide(LockRegistry.layer)))
 })
@@ -515,6 +577,11 @@ describe("debug lines", () => {
         ])
       }
     ))
+
+  it.effect("say nothing of a function that has no name", () =>
+    Effect.map(collect(synchronized("x")(() => Effect.void)()), ([line]) => {
+      assert.strictEqual(line, `Acquiring lock "x"`)
+    }))
 
   it.effect("say why a lock was not acquired", () =>
     Effect.map(collect(Effect.scoped(Effect.zipRight(lock("x", { log: false }), busy("x")))), (lines) => {

@@ -5,7 +5,8 @@
  * Every change is one transaction that finds the line, steps it, removes it
  * when idle and opens the gates of those it granted. It runs in a single
  * synchronous step, touches one `TRef` and never retries, so nothing can come
- * between looking and acting.
+ * between looking and acting. (To open a gate is to schedule a fiber: this
+ * relies on a `Scheduler` that runs its tasks later, as all of Effect's do.)
  *
  * Invariant: a line is in the table exactly while it is held or awaited.
  */
@@ -179,9 +180,14 @@ export class Registry {
       if (patience.timeout === undefined) {
         return this.wait(ticket, restore, use, refuse, () => {})
       }
-      const expire = Effect.zipRight(Effect.sleep(patience.timeout), Effect.sync(() => ticket.open("expired")))
+      // A daemon: an interruption of the waiter goes to its children too, even while the waiter itself is
+      // uninterruptible and has to have its deadline. However the timer ends, nobody waits on without one.
+      const expire = Effect.ensuring(
+        Effect.interruptible(Effect.sleep(patience.timeout)),
+        Effect.sync(() => ticket.open("expired"))
+      )
       return Effect.flatMap(
-        Effect.fork(Effect.interruptible(expire)),
+        Effect.forkDaemon(expire),
         (timer) => this.wait(ticket, restore, use, refuse, () => timer.unsafeInterruptAsFork(fiber.id()))
       )
     })

@@ -68,11 +68,23 @@ export class Ticket implements Line.Request {
     return { mode: this.mode, fiberId: this.fiberId, since: this.since }
   }
 
+  /** Never fails: the fiber that opens is another one, in the middle of its release. */
   open(outcome: Opened): void {
     if (this.opened !== undefined) return
     this.opened = outcome
-    if (outcome === "granted") this.since = this.clock.unsafeCurrentTimeMillis()
-    if (this.resume !== undefined) this.resume(outcomes[outcome])
+    if (outcome === "granted") this.since = this.now(this.since)
+    const resume = this.resume
+    // It holds on to the fiber that waited, which a scoped hold may outlive.
+    this.resume = undefined
+    if (resume !== undefined) resume(outcomes[outcome])
+  }
+
+  private now(otherwise: number): number {
+    try {
+      return this.clock.unsafeCurrentTimeMillis()
+    } catch {
+      return otherwise
+    }
   }
 
   /** Waits at the gate. Interruption leaves the gate, not the line. */

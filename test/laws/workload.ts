@@ -4,7 +4,7 @@
  * registries. It dies when two bodies run under one key, when an error is not
  * one that the options allow, or when anything is left behind.
  */
-import { Cause, Effect, Exit, Fiber } from "effect"
+import { Cause, Effect, Exit, Fiber, identity } from "effect"
 import { AcquireLockFailed, type LockOptions, type LockRegistry } from "effect-locks"
 import { random } from "../utils/chaos.js"
 import { kinds } from "../utils/kinds.js"
@@ -63,6 +63,7 @@ export const workload = (make: Effect.Effect<LockRegistry>) => (seed: number): E
       const failing = options.blocking === false || options.timeout !== undefined
       return body(room).pipe(
         pick(kinds).hold(registries[place]!, name, options),
+        below(6) === 0 ? Effect.uninterruptible : identity,
         Effect.exit,
         Effect.tap((exit) =>
           Effect.sync(() => {

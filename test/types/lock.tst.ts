@@ -17,6 +17,7 @@ declare const maybe: LockOptions | undefined
 declare const flag: boolean
 declare const flagOrNot: boolean | undefined
 declare const timeout: Duration.DurationInput | undefined
+declare const typoInOneMember: { timeout: number } | { tiemout: number; blocking: false }
 declare const registryOrNot: LockRegistry | undefined
 declare const body: Effect.Effect<number, "E", "R">
 
@@ -73,6 +74,7 @@ describe("lock", () => {
     expect(lock).type.not.toBeCallableWith("x", { fair: true, block: false })
     const typo = { fair: true, block: false }
     expect(lock).type.not.toBeCallableWith("x", typo)
+    expect(lock).type.not.toBeCallableWith("x", typoInOneMember)
     expect(lock).type.not.toBeCallableWith("x", { fair: "yes" })
     expect(lock).type.not.toBeCallableWith(1)
   })
