@@ -24,10 +24,13 @@ export const median = (values: ReadonlyArray<number>): number => {
   return sorted[sorted.length >> 1]!
 }
 
-const batch = async (contestant: Contestant, n: number): Promise<number> => {
+/** Microseconds for each of `rounds * n` operations. */
+const batch = async (contestant: Contestant, n: number, rounds: number): Promise<number> => {
+  // Nobody pays for what the one before has left behind.
+  globalThis.gc!({ type: "minor" })
   const start = performance.now()
-  await contestant(n)
-  return (performance.now() - start) * 1000 / n
+  for (let round = 0; round < rounds; round++) await contestant(n)
+  return (performance.now() - start) * 1000 / (n * rounds)
 }
 
 /** Rounds that are measured even when one alone takes all the time there is. */
@@ -37,8 +40,9 @@ export interface Contest {
   readonly section: string
   readonly reference: string
   readonly contestants: Readonly<Record<string, Contestant>>
-  /** How many operations one batch makes. */
-  readonly batch: number
+  /** How many operations a contestant makes at a time, and how many times that in one batch. */
+  readonly size: number
+  readonly rounds?: number
   /** Milliseconds of measuring that each contestant has; warming up takes a third on top. */
   readonly budget: number
   /** A contestant that needs longer than this for one batch (milliseconds) is not run again. */
@@ -46,20 +50,20 @@ export interface Contest {
 }
 
 export const contest = async (
-  { batch: size, budget, contestants, cutOff = 30_000, reference, section }: Contest
+  { budget, contestants, cutOff = 30_000, reference, rounds = 1, section, size }: Contest
 ): Promise<ReadonlyArray<Row>> => {
   const names = Object.keys(contestants)
   const samples = new Map<string, Array<number>>(names.map((name) => [name, []]))
   const spent = new Map<string, number>(names.map((name) => [name, 0]))
-  /** Everyone takes turns until each has had its `limit` and `rounds` samples. */
-  const takeTurns = async (limit: number, rounds: number, keep: (name: string, cost: number) => void) => {
-    const isDone = (name: string) => spent.get(name)! >= limit && samples.get(name)!.length >= rounds
+  /** Everyone takes turns until each has had its `limit` and `fewest` samples. */
+  const takeTurns = async (limit: number, fewest: number, keep: (name: string, cost: number) => void) => {
+    const isDone = (name: string) => spent.get(name)! >= limit && samples.get(name)!.length >= fewest
     const isSlow = (name: string) => spent.get(name) === Infinity
     while (names.some((name) => !isDone(name) && !isSlow(name))) {
       for (const name of names) {
         if (isDone(name) || isSlow(name)) continue
-        const cost = await batch(contestants[name]!, size)
-        const elapsed = cost * size / 1000
+        const cost = await batch(contestants[name]!, size, rounds)
+        const elapsed = cost * size * rounds / 1000
         keep(name, cost)
         spent.set(name, spent.get(name)! + elapsed)
         if (elapsed <= cutOff) continue

@@ -20,8 +20,8 @@ report(
     section: "withLock, uncontended",
     reference: "Effect.Semaphore",
     contestants: Contestants.uncontended,
-    batch: 2000,
-    budget: 1500
+    size: 2000,
+    budget: 3000
   })
 )
 
@@ -36,8 +36,8 @@ report(
           Contestants.repeat(n, () => Effect.scoped(Effect.acquireRelease(Effect.void, () => Effect.void)))
         )
     },
-    batch: 1000,
-    budget: 1500
+    size: 1000,
+    budget: 3000
   })
 )
 
@@ -60,7 +60,8 @@ for (const n of [100, 1000, 10_000, 100_000]) {
       section,
       reference: "no lock",
       contestants,
-      batch: n,
+      size: n,
+      rounds: Math.max(1, 2000 / n),
       budget: n < 100_000 ? 2000 : 6000,
       cutOff: 4000
     }),
@@ -75,8 +76,8 @@ report(
     section: "8 fibers in a loop, body empty",
     reference: "Effect.Semaphore",
     contestants: { ...Contestants.loops(sync), ...Contestants.asyncLoops(async () => {}) },
-    batch: 8000,
-    budget: 1500
+    size: 8000,
+    budget: 3000
   })
 )
 report(
@@ -89,8 +90,8 @@ report(
         await Promise.resolve()
       })
     },
-    batch: 8000,
-    budget: 1500
+    size: 8000,
+    budget: 3000
   })
 )
 
