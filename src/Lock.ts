@@ -3,7 +3,6 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -15,6 +14,7 @@ import * as Scope from "effect/Scope"
 import type { YieldWrap } from "effect/Utils"
 import * as Key from "./internal/lockKey.ts"
 import * as Log from "./internal/lockLog.ts"
+import { misuse, show } from "./internal/misuse.ts"
 import * as internal from "./internal/registry.ts"
 import { Ticket } from "./internal/ticket.ts"
 import type { LockKey } from "./LockError.ts"
@@ -80,7 +80,7 @@ export interface Held {
   readonly mode: "exclusive" | "shared"
 }
 
-type Option_<O, K> = K extends keyof O ? O[K] : undefined
+type ValueAt<O, K> = K extends keyof O ? O[K] : undefined
 
 /**
  * How acquiring with options of type `O` can fail, for every value that `O` admits.
@@ -88,8 +88,8 @@ type Option_<O, K> = K extends keyof O ? O[K] : undefined
  * @since 0.1.0
  * @category type-level
  */
-export type AcquireError<O> = O extends unknown ? false extends Option_<O, "blocking"> ? AcquireLockFailed
-  : [Exclude<Option_<O, "timeout">, undefined>] extends [never] ? never
+export type AcquireError<O> = O extends unknown ? false extends ValueAt<O, "blocking"> ? AcquireLockFailed
+  : [Exclude<ValueAt<O, "timeout">, undefined>] extends [never] ? never
   : AcquireLockFailed
   : never
 
@@ -117,17 +117,6 @@ interface Spec {
   readonly patience: internal.Patience
   readonly registry: internal.Registry | undefined
   readonly log: boolean
-}
-
-const misuse = (message: string) => new Cause.IllegalArgumentException(message)
-
-// `String` fails for an object that has no prototype.
-const show = (value: unknown): string => {
-  try {
-    return String(value)
-  } catch {
-    return Object.prototype.toString.call(value)
-  }
 }
 
 /** A timeout as a duration; an infinite one is none. */

@@ -1,7 +1,7 @@
 import { Effect, Fiber } from "effect"
 import type { LockRegistry } from "effect-locks"
 import { lock, withLock } from "effect-locks"
-import { mkdirSync, writeFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import { cpus } from "node:os"
 import * as path from "node:path"
 import { chart, seriesOf } from "./chart.js"
@@ -137,14 +137,13 @@ report(await Memory.names(1_000_000))
 report(await Memory.held(100_000))
 
 const docs = path.resolve("docs")
-mkdirSync(docs, { recursive: true })
-const machine = { node: process.version, cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length }
+const machine = `Node ${process.version}, ${cpus().length} cores, ${cpus()[0]?.model.trim() ?? "unknown processor"}`
+const page = path.join(docs, "benchmarks.md")
+const marked = /(<!-- table -->\n)[\s\S]*(<!-- \/table -->)/
 writeFileSync(path.join(docs, "benchmarks.json"), JSON.stringify({ machine, rows }, null, 2) + "\n")
 writeFileSync(
   path.join(docs, "benchmarks.svg"),
   chart("n fibers, each once through one lock: microseconds per fiber", seriesOf(rows, sizes))
 )
-console.log(table(rows))
-console.log(
-  `\nNode ${machine.node}, ${machine.cores} x ${machine.cpu}. Written: docs/benchmarks.json, docs/benchmarks.svg`
-)
+writeFileSync(page, readFileSync(page, "utf8").replace(marked, `$1\n${machine}\n\n${table(rows)}\n\n$2`))
+console.log(`${table(rows)}\n\n${machine}\nWritten: docs/benchmarks.md, .json and .svg`)
