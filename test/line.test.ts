@@ -160,6 +160,13 @@ describe("the pure line", () => {
     assert.deepStrictEqual(tickets(Line.release(served.line, writer).granted), [3, 4])
   })
 
+  it("sees every holder", () => {
+    const requests = [1, 2, 3].map((ticket) => ({ ticket, permits: 1 }))
+    const line = requests.reduce((line, one) => Line.request(line, one).line, Line.make<Line.Request>(3))
+    for (const { ticket } of requests) assert.isTrue(Line.isHeldBy(line, (one) => one.ticket === ticket))
+    assert.isFalse(Line.isHeldBy(line, (one) => one.ticket === 4))
+  })
+
   it("sees when its invariant is broken", () => {
     const line = Line.make(1)
     const one = { ticket: 1, permits: 1 }

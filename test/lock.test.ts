@@ -88,6 +88,20 @@ describe("keys", () => {
       assert.deepStrictEqual(yield* LockRegistry.snapshot, [])
     }).pipe(Effect.provide(LockRegistry.layer)))
 
+  it.effect("prefixes whose hashes collide are different prefixes", () =>
+    Effect.gen(function*() {
+      const [a, b] = [collision[0]!, collision[1]!]
+      const one = yield* held("x", { prefix: a })
+      assert.deepStrictEqual([yield* busy("x", { prefix: a }), yield* busy("x", { prefix: b })], [true, false])
+      yield* one.letGo
+    }).pipe(Effect.provide(LockRegistry.layer)))
+
+  it.effect("a long key is shortened in messages, and nowhere else", () =>
+    Effect.scoped(Effect.map(lock("n".repeat(81)), ({ key }) => {
+      assert.strictEqual(String(key), `"${"n".repeat(80)}…"`)
+      assert.strictEqual(key.name, "n".repeat(81))
+    })).pipe(Effect.provide(LockRegistry.layer)))
+
   it.effect("the prefix is part of the key; one trailing hyphen and the empty prefix are nothing, as in oslo", () =>
     Effect.gen(function*() {
       const one = yield* held("x", { prefix: "nova" })
@@ -137,9 +151,10 @@ describe("registries", () => {
       assert.strictEqual(a.registry, b.registry)
     }))
 
-  it.effect("layerGlobal is one registry wherever it is provided", () =>
+  it.effect("layerGlobal is one registry wherever it is provided, also when it is built afresh", () =>
     Effect.gen(function*() {
       const get = Effect.provide(LockRegistry, LockRegistry.layerGlobal)
+      assert.strictEqual(yield* get, yield* Effect.provide(LockRegistry, Layer.fresh(LockRegistry.layerGlobal)))
       assert.strictEqual(yield* get, yield* get)
     }))
 
@@ -243,6 +258,29 @@ describe("failing to acquire", () => {
       yield* Fiber.joinAll(waiters.slice(1))
       yield* settle
       assert.strictEqual(sleeping, 0)
+    }).pipe(Effect.provide(LockRegistry.layer)))
+
+  it.effect("a lock that comes free just as the request gives up is held by nobody, and stays free", () =>
+    Effect.gen(function*() {
+      const alarm = yield* Deferred.make<void>()
+      const clock: Clock.Clock = {
+        ...Clock.make(),
+        unsafeCurrentTimeMillis: () => 0,
+        sleep: () => Deferred.await(alarm)
+      }
+      const gate = yield* Deferred.make<void>()
+      const one = yield* Effect.fork(withLock(Deferred.await(gate), "x"))
+      yield* settle
+      const late = yield* Effect.fork(
+        Effect.flip(withLock(Effect.void, "x", { timeout: "1 second" })).pipe(Effect.withClock(clock))
+      )
+      yield* settle
+      yield* Effect.zipRight(Deferred.succeed(alarm, undefined), Deferred.succeed(gate, undefined))
+      const failed = yield* Fiber.join(late)
+      yield* Fiber.join(one)
+      assert.deepStrictEqual(failed.holders, [])
+      assert.match(failed.message, /held by nobody$/)
+      assert.deepStrictEqual(yield* LockRegistry.snapshot, [])
     }).pipe(Effect.provide(LockRegistry.layer)))
 
   it.effect("an interruption does not disarm the deadline of an uninterruptible wait", () =>
@@ -560,6 +598,44 @@ describe("debug lines", () => {
         `Acquired lock "x" :: waited 0.000s`,
         `Released lock "x" :: held 0.000s`
       ])
+    }))
+
+  it.effect("tell the wait from the hold", () =>
+    Effect.gen(function*() {
+      const lines: Array<string> = []
+      const logger = Logger.make(({ message }) => void lines.push(String(message)))
+      const one = yield* held("x")
+      const two = yield* Effect.fork(
+        withLock(Effect.sleep("3 seconds"), "x").pipe(
+          Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
+          Logger.withMinimumLogLevel(LogLevel.Debug)
+        )
+      )
+      yield* settle
+      assert.deepStrictEqual(lines, [`Acquiring lock "x"`])
+      yield* TestClock.adjust("2 seconds")
+      yield* one.letGo
+      yield* settle
+      yield* TestClock.adjust("3 seconds")
+      yield* Fiber.join(two)
+      assert.deepStrictEqual(lines.slice(1), [
+        `Acquired lock "x" :: waited 2.000s`,
+        `Released lock "x" :: held 3.000s`
+      ])
+    }).pipe(Effect.provide(LockRegistry.layer)))
+
+  it.effect("are true when they are written: acquired while it is held, released when it is free", () =>
+    Effect.gen(function*() {
+      const registry = yield* LockRegistry.make
+      const seen: Array<readonly [string, number]> = []
+      const logger = Logger.make(({ message }) =>
+        void seen.push([String(message).split(" ")[0]!, Effect.runSync(registry.snapshot).length])
+      )
+      yield* withLock(Effect.void, "x", { registry }).pipe(
+        Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
+        Logger.withMinimumLogLevel(LogLevel.Debug)
+      )
+      assert.deepStrictEqual(seen, [["Acquiring", 0], ["Acquired", 1], ["Released", 0]])
     }))
 
   it.effect("name the function that is synchronized", () =>

@@ -1,0 +1,20 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as Key from "../src/internal/lockKey.js"
+import { Ticket } from "../src/internal/ticket.js"
+
+const ticket = Effect.withFiberRuntime<Ticket>((fiber) =>
+  Effect.succeed(new Ticket(Key.make(undefined, "x"), "exclusive", true, fiber))
+)
+
+describe("the gate of a ticket", () => {
+  for (const [first, second] of [["granted", "expired"], ["expired", "granted"]] as const) {
+    it.effect(`opens once: ${first}, whatever comes after`, () =>
+      Effect.gen(function*() {
+        const one = yield* ticket
+        one.open(first)
+        one.open(second)
+        assert.strictEqual(yield* one.wait(), first)
+      }))
+  }
+})
