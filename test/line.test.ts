@@ -35,7 +35,7 @@ const ascending = (requests: ReadonlyArray<Line.Request>) => tickets(requests).s
 const agree = (model: Model, real: Real, step: Line.Step<Line.Request>, served: ReadonlyArray<number>) => {
   real.line = step.line
   assert.deepStrictEqual(tickets(step.granted), served)
-  real.granted.push(...served)
+  real.granted.push(...tickets(step.granted))
   assert.isUndefined(Line.violation(real.line))
   assert.deepStrictEqual(tickets(Line.holders(real.line)), ascending(model.holding))
   assert.deepStrictEqual(tickets(Line.waiters(real.line)), tickets(model.waiting))

@@ -60,16 +60,20 @@ export const workload = (make: Effect.Effect<LockRegistry>) => (seed: number): E
         { prefix: "p" }
       ])
       const room = `${place}/${options.prefix ?? ""}/${name}`
-      const failing = options.blocking === false || options.timeout !== undefined
+      const expected = options.blocking === false ? "Busy" : options.timeout === undefined ? undefined : "Timeout"
       return body(room).pipe(
         pick(kinds).hold(registries[place]!, name, options),
         below(6) === 0 ? Effect.uninterruptible : identity,
         Effect.exit,
         Effect.tap((exit) =>
           Effect.sync(() => {
-            if (Exit.isFailure(exit) && !failing && Array.from(Cause.failures(exit.cause)).some(isLockError)) {
-              wrong.push(`a request that waits for ever failed: ${Cause.pretty(exit.cause)}`)
-            }
+            if (Exit.isSuccess(exit)) return
+            const failures = Array.from(Cause.failures(exit.cause))
+            const unexpected = [
+              ...failures.filter((error) => error !== "failure" && !(isLockError(error) && error.reason === expected)),
+              ...Array.from(Cause.defects(exit.cause)).filter((defect) => defect !== "defect")
+            ]
+            if (unexpected.length > 0) wrong.push(`unexpected: ${Cause.pretty(exit.cause)}`)
           })
         )
       )
@@ -95,4 +99,4 @@ export const workload = (make: Effect.Effect<LockRegistry>) => (seed: number): E
     if (wrong.length > 0) return yield* Effect.dieMessage(wrong.join("; "))
   })
 
-const isLockError = (error: unknown) => error instanceof AcquireLockFailed
+const isLockError = (error: unknown): error is AcquireLockFailed => error instanceof AcquireLockFailed
