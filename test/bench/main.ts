@@ -6,7 +6,7 @@ import { cpus } from "node:os"
 import * as path from "node:path"
 import { chart, seriesOf } from "./chart.js"
 import * as Contestants from "./contestants.js"
-import { contest, type Contestant, left, type Row, table } from "./harness.js"
+import { contest, type Contestant, left, median, type Row, table } from "./harness.js"
 import * as Memory from "./memory.js"
 
 const rows: Array<Row> = []
@@ -117,19 +117,19 @@ for (const n of [1000, 10_000, 100_000]) {
     costs.waiting.push(await waitForLock((waiting) => interrupting(waiting)(n)))
     costs.sleeping.push(await interrupting(Effect.sleep("1 hour"))(n))
   }
-  const middle = (values: ReadonlyArray<number>) => values.slice(2).sort((a, b) => a - b)[(values.length - 2) >> 1]!
+  // The first two rounds warm up.
+  const [waiting, sleeping] = [median(costs.waiting.slice(2)), median(costs.sleeping.slice(2))]
   const section = `interrupting ${n.toLocaleString("en")} fibers`
-  const base = middle(costs.sleeping)
   report([
     {
       section,
       contestant: "waiting for a lock",
-      median: middle(costs.waiting),
+      median: waiting,
       unit: "us",
-      ratio: middle(costs.waiting) / base,
+      ratio: waiting / sleeping,
       reference: "sleeping"
     },
-    { section, contestant: "sleeping", median: base, unit: "us", ratio: 1, reference: "sleeping" }
+    { section, contestant: "sleeping", median: sleeping, unit: "us", ratio: 1, reference: "sleeping" }
   ])
 }
 
