@@ -140,15 +140,17 @@ const implementation = (key: Key.LockKey, registry: LockRegistry | undefined): i
 
 const resolve = (name: string, options: LockOptions | undefined): Spec => {
   if (typeof name !== "string") throw misuse(`the name of a lock must be a string, not ${show(name)}`)
-  const key = Key.make(undefined, name)
   const given = options ?? {}
-  if (typeof given !== "object") throw misuse(`lock ${key}: the options must be an object, not ${show(given)}`)
+  if (typeof given !== "object") {
+    throw misuse(`lock ${Key.make(undefined, name)}: the options must be an object, not ${show(given)}`)
+  }
   const { blocking, log, prefix, registry, timeout } = given
   if (prefix !== undefined && typeof prefix !== "string") {
-    throw misuse(`lock ${key}: the prefix must be a string, not ${show(prefix)}`)
+    throw misuse(`lock ${Key.make(undefined, name)}: the prefix must be a string, not ${show(prefix)}`)
   }
+  const key = Key.make(prefix, name)
   return {
-    key: prefix === undefined ? key : Key.make(prefix, name),
+    key,
     patience: { blocking: blocking !== false, timeout: deadline(key, timeout) },
     registry: implementation(key, registry),
     log: log !== false
