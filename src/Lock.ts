@@ -29,6 +29,14 @@ import { LockRegistry } from "./LockRegistry.ts"
  */
 export interface LockOptions {
   /**
+   * `"shared"` holds the lock together with other shared holders, `"exclusive"`
+   * alone: readers and writers. The line is one and its order strict: a waiting
+   * writer is not overtaken by readers that came later, and readers that wait
+   * next to each other enter together.
+   * @default "exclusive"
+   */
+  readonly mode?: "exclusive" | "shared" | undefined
+  /**
    * Strict arrival order. Every lock keeps it, so this changes nothing: letting
    * running fibers overtake was measured and did not pay. It is accepted for
    * readers of oslo's `fair`, and so that code which relies on order can say so.
@@ -114,6 +122,7 @@ export type Known<O> = [UnknownKey<O>] extends [never] ? unknown
 
 interface Spec {
   readonly key: Key.LockKey
+  readonly mode: "exclusive" | "shared"
   readonly patience: internal.Patience
   readonly registry: internal.Registry | undefined
   readonly log: boolean
@@ -144,13 +153,17 @@ const resolve = (name: string, options: LockOptions | undefined): Spec => {
   if (typeof given !== "object") {
     throw misuse(`lock ${Key.make(undefined, name)}: the options must be an object, not ${show(given)}`)
   }
-  const { blocking, log, prefix, registry, timeout } = given
+  const { blocking, log, mode = "exclusive", prefix, registry, timeout } = given
   if (prefix !== undefined && typeof prefix !== "string") {
     throw misuse(`lock ${Key.make(undefined, name)}: the prefix must be a string, not ${show(prefix)}`)
   }
   const key = Key.make(prefix, name)
+  if (mode !== "exclusive" && mode !== "shared") {
+    throw misuse(`lock ${key}: the mode must be "exclusive" or "shared", not ${show(mode)}`)
+  }
   return {
     key,
+    mode,
     patience: { blocking: blocking !== false, timeout: deadline(key, timeout) },
     registry: implementation(key, registry),
     log: log !== false
@@ -202,7 +215,7 @@ const acquire = <A, E, R>(
   use: (release: <B>(value: B) => Effect.Effect<B>) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | AcquireLockFailed, R> => {
   const registry = spec.registry ?? Context.unsafeGet(fiber.currentContext, LockRegistry) as internal.Registry
-  const ticket = new Ticket(spec.key, "exclusive", owned, fiber)
+  const ticket = new Ticket(spec.key, spec.mode, owned, fiber)
   if (!(spec.log && Log.isHeard(fiber))) {
     return registry.acquire<A, E | AcquireLockFailed, R>(
       ticket,
@@ -256,7 +269,7 @@ const guard = <A, E, R>(
   )
 
 const scoped = (spec: Spec): Effect.Effect<Held, AcquireLockFailed, Scope.Scope> => {
-  const held = Effect.succeed<Held>({ key: spec.key, mode: "exclusive" })
+  const held = Effect.succeed<Held>({ key: spec.key, mode: spec.mode })
   return uninterruptibly((restore, fiber) => {
     const scope = Context.unsafeGet(fiber.currentContext as Context.Context<Scope.Scope>, Scope.Scope)
     return acquire(

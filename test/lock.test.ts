@@ -343,6 +343,7 @@ describe("failing to acquire", () => {
         )
       assert.match(yield* message({ timeout: "soon" }), /lock "x": the timeout soon is not a duration; give milli/)
       assert.match(yield* message({ prefix: 3 }), /lock "x": the prefix must be a string, not 3/)
+      assert.match(yield* message({ mode: "read" }), /lock "x": the mode must be "exclusive" or "shared", not read/)
       assert.match(yield* message({ timeout: Number.NaN }), /the timeout NaN is not a duration/)
       assert.match(yield* message({ timeout: Object.create(null) }), /the timeout \[object Object\] is not a duration/)
       assert.match(yield* message({}, 3), /the name of a lock must be a string, not 3/)
@@ -492,6 +493,64 @@ describe("withLock", () => {
       yield* Effect.all(Array.from({ length: 100 }, () => visit), { concurrency: "unbounded" })
       assert.strictEqual(count, 100)
     }).pipe(Effect.provide(LockRegistry.layer)))
+})
+
+describe("shared locks", () => {
+  const reader: LockOptions = { mode: "shared" }
+
+  it.effect("readers share, and exclude writers", () =>
+    Effect.gen(function*() {
+      const one = yield* held("x", reader)
+      const two = yield* held("x", reader)
+      assert.deepStrictEqual((yield* LockRegistry.snapshot)[0]!.holders.map(({ mode }) => mode), ["shared", "shared"])
+      assert.deepStrictEqual([yield* busy("x", reader), yield* busy("x")], [false, true])
+      yield* one.letGo
+      assert.isTrue(yield* busy("x"))
+      yield* two.letGo
+      const writer = yield* held("x")
+      assert.isTrue(yield* busy("x", reader))
+      yield* writer.letGo
+      assert.deepStrictEqual(yield* LockRegistry.snapshot, [])
+    }).pipe(Effect.provide(LockRegistry.layer)))
+
+  it.effect("a waiting writer is served before readers that came later, and they enter together behind it", () =>
+    Effect.gen(function*() {
+      const first = yield* held("x", reader)
+      const writer = yield* held("x")
+      const readers = [yield* held("x", reader), yield* held("x", reader)]
+      assert.isTrue(yield* busy("x", reader), "a reader does not pass the waiting writer")
+      assert.deepStrictEqual((yield* LockRegistry.snapshot)[0]!.waiters.map(({ mode }) => mode), [
+        "exclusive",
+        "shared",
+        "shared"
+      ])
+      yield* first.letGo
+      assert.deepStrictEqual((yield* LockRegistry.snapshot)[0]!.holders.map(({ mode }) => mode), ["exclusive"])
+      yield* writer.letGo
+      assert.deepStrictEqual(
+        (yield* LockRegistry.snapshot)[0]!.holders.map(({ fiberId }) => fiberId),
+        readers.map(({ fiber }) => fiber.id())
+      )
+      for (const { letGo } of readers) yield* letGo
+    }).pipe(Effect.provide(LockRegistry.layer)))
+
+  it.effect("a writer that gives up waiting lets the readers behind it in at once", () =>
+    Effect.gen(function*() {
+      const first = yield* held("x", reader)
+      const writer = yield* held("x")
+      const second = yield* held("x", reader)
+      assert.strictEqual((yield* LockRegistry.snapshot)[0]!.holders.length, 1)
+      yield* Fiber.interrupt(writer.fiber)
+      assert.strictEqual((yield* LockRegistry.snapshot)[0]!.holders.length, 2)
+      yield* first.letGo
+      yield* second.letGo
+      assert.deepStrictEqual(yield* LockRegistry.snapshot, [])
+    }).pipe(Effect.provide(LockRegistry.layer)))
+
+  it.effect("the holder is told that it shares", () =>
+    Effect.scoped(Effect.map(lock("x", reader), ({ mode }) => assert.strictEqual(mode, "shared"))).pipe(
+      Effect.provide(LockRegistry.layer)
+    ))
 })
 
 describe("lock", () => {

@@ -58,7 +58,12 @@ const queued = (
     }
   })
 
-const withOptions: Record<string, LockOptions> = { plain: {}, fair: { fair: true }, timed: { timeout: "1 hour" } }
+const withOptions: Record<string, LockOptions> = {
+  plain: {},
+  fair: { fair: true },
+  timed: { timeout: "1 hour" },
+  shared: { mode: "shared" }
+}
 
 export const situations: ReadonlyArray<Situation> = [
   ...Object.entries(withOptions).flatMap(([how, options]) =>

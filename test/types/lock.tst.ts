@@ -32,6 +32,8 @@ describe("lock", () => {
 
   test("options that do not limit the wait add no error", () => {
     expect(lock("x", { fair: true, prefix: "p", log: false })).type.toBe<Effect.Effect<Held, never, Needs>>()
+    expect(lock("x", { mode: "shared" })).type.toBe<Effect.Effect<Held, never, Needs>>()
+    expect(lock).type.not.toBeCallableWith("x", { mode: "read" })
     expect(lock("x", { fair: flag })).type.toBe<Effect.Effect<Held, never, Needs>>()
     expect(lock("x", { blocking: true })).type.toBe<Effect.Effect<Held, never, Needs>>()
     expect(lock("x", { blocking: undefined, timeout: undefined })).type.toBe<Effect.Effect<Held, never, Needs>>()
