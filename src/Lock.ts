@@ -3,79 +3,15 @@
  *
  * @since 0.1.0
  */
-import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
-import { identity } from "effect/Function"
-import * as Option from "effect/Option"
-import * as RuntimeFlags from "effect/RuntimeFlags"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import type { YieldWrap } from "effect/Utils"
-import * as Key from "./internal/lockKey.ts"
-import * as Log from "./internal/lockLog.ts"
+import * as Acquire from "./internal/acquire.ts"
 import { misuse, show } from "./internal/misuse.ts"
-import * as internal from "./internal/registry.ts"
-import { Ticket } from "./internal/ticket.ts"
-import type { LockKey } from "./LockError.ts"
-import { AcquireLockFailed, Deadlock } from "./LockError.ts"
-import { LockRegistry } from "./LockRegistry.ts"
-
-/**
- * How to take a lock.
- *
- * @since 0.1.0
- * @category models
- */
-export interface LockOptions {
-  /**
-   * `"shared"` holds the lock together with other shared holders, `"exclusive"`
-   * alone: readers and writers. The line is one and its order strict: a waiting
-   * writer is not overtaken by readers that came later, and readers that wait
-   * next to each other enter together.
-   * @default "exclusive"
-   */
-  readonly mode?: "exclusive" | "shared" | undefined
-  /**
-   * Strict arrival order. Every lock keeps it, so this changes nothing: letting
-   * running fibers overtake was measured and did not pay. It is accepted for
-   * readers of oslo's `fair`, and so that code which relies on order can say so.
-   * @default false
-   */
-  readonly fair?: boolean | undefined
-  /**
-   * `false` fails at once with `AcquireLockFailed` (reason `Busy`) when the
-   * lock is held or awaited. It wins over `timeout`.
-   * @default true
-   */
-  readonly blocking?: boolean | undefined
-  /**
-   * Fails with `AcquireLockFailed` (reason `Timeout`) when the lock was not
-   * granted in time, on Effect's `Clock`. A number is milliseconds. A lock that
-   * is free is taken even with a timeout of 0; an infinite one is no timeout.
-   * As with `Effect.sleep`, one of more than 2^31 - 1 milliseconds never ends.
-   * @default waits for ever
-   */
-  readonly timeout?: Duration.DurationInput | undefined
-  /**
-   * Part of the key: equal names under different prefixes are different locks.
-   * One trailing hyphen is dropped and `""` is no prefix, as in oslo.
-   * @default no prefix
-   */
-  readonly prefix?: string | undefined
-  /**
-   * Takes the lock from this registry instead of the one provided, and so
-   * removes the requirement of a `LockRegistry` (oslo's `semaphores`).
-   * @default the `LockRegistry` service
-   */
-  readonly registry?: LockRegistry | undefined
-  /**
-   * Writes a debug line before waiting, after the grant and after the release
-   * (oslo's `do_log`). Costs nothing unless the minimum log level is Debug.
-   * @default true
-   */
-  readonly log?: boolean | undefined
-}
+import * as Options from "./internal/options.ts"
+import type { AcquireLockFailed, LockKey } from "./LockError.ts"
+import type { AcquireError, Known, LockOptions, RegistryOf } from "./LockOptions.ts"
+import type { LockRegistry } from "./LockRegistry.ts"
 
 /**
  * What the holder of a lock gets.
@@ -85,203 +21,36 @@ export interface LockOptions {
  */
 export interface Held {
   readonly key: LockKey
+  /** How it is held now: `upgrade` and `downgrade` change it. */
   readonly mode: "exclusive" | "shared"
+  /**
+   * Makes a shared hold exclusive, without letting go of it: waits until all
+   * other readers have left, before everybody else in the line. Does nothing to
+   * an exclusive hold.
+   *
+   * - It fails at once with `AcquireLockFailed` (reason `UpgradeConflict`), and
+   *   the hold stays shared, when another reader waits to upgrade already: each
+   *   would wait for the other to leave. Let go of the hold, so that the other
+   *   can go on. So it does for a hold that is nested in a shared one.
+   * - Interrupting the wait keeps the shared hold. There is no timeout of its
+   *   own: use `Effect.timeout`.
+   * - A wait for a reader who waits, through `withLock`, for this fiber dies with
+   *   `Deadlock`.
+   * - Dies when the lock is not held any more, or its scope closes meanwhile.
+   */
+  readonly upgrade: Effect.Effect<void, AcquireLockFailed>
+  /**
+   * Makes an exclusive hold shared in one step, and lets in the readers at the
+   * head of the line: nobody can write in between. Does nothing to a shared hold.
+   *
+   * Dies when the lock is not held any more, or while an exclusive request
+   * nested in a reentrant hold has not ended.
+   */
+  readonly downgrade: Effect.Effect<void>
 }
 
-type ValueAt<O, K> = K extends keyof O ? O[K] : undefined
-
-/**
- * How acquiring with options of type `O` can fail, for every value that `O` admits.
- *
- * @since 0.1.0
- * @category type-level
- */
-export type AcquireError<O> = O extends unknown ? false extends ValueAt<O, "blocking"> ? AcquireLockFailed
-  : [Exclude<ValueAt<O, "timeout">, undefined>] extends [never] ? never
-  : AcquireLockFailed
-  : never
-
-/**
- * The service that options of type `O` need: none, when they surely bring a registry.
- *
- * @since 0.1.0
- * @category type-level
- */
-export type RegistryOf<O> = O extends { readonly registry: LockRegistry } ? never : LockRegistry
-
-type UnknownKey<O> = O extends unknown ? Exclude<keyof O, keyof LockOptions> : never
-
-/**
- * Makes an option that does not exist a type error.
- *
- * @since 0.1.0
- * @category type-level
- */
-export type Known<O> = [UnknownKey<O>] extends [never] ? unknown
-  : { readonly [K in UnknownKey<O>]?: never } | (O extends undefined ? undefined : never)
-
-interface Spec {
-  readonly key: Key.LockKey
-  readonly mode: "exclusive" | "shared"
-  readonly patience: internal.Patience
-  readonly registry: internal.Registry | undefined
-  readonly log: boolean
-}
-
-/** A timeout as a duration; an infinite one is none. */
-const deadline = (key: Key.LockKey, timeout: Duration.DurationInput | undefined): Duration.Duration | undefined => {
-  if (timeout === undefined) return undefined
-  const duration = Duration.decodeUnknown(timeout)
-  if (Option.isNone(duration) || Number.isNaN(timeout)) {
-    throw misuse(
-      `lock ${key}: the timeout ${show(timeout)} is not a duration; give milliseconds or a text such as "2 seconds"`
-    )
-  }
-  return Duration.isFinite(duration.value) ? duration.value : undefined
-}
-
-const implementation = (key: Key.LockKey, registry: LockRegistry | undefined): internal.Registry | undefined => {
-  if (registry === undefined || registry instanceof internal.Registry) return registry
-  throw misuse(
-    `lock ${key}: the registry must come from LockRegistry.make or the LockRegistry service, not ${show(registry)}`
-  )
-}
-
-const resolve = (name: string, options: LockOptions | undefined): Spec => {
-  if (typeof name !== "string") throw misuse(`the name of a lock must be a string, not ${show(name)}`)
-  const given = options ?? {}
-  if (typeof given !== "object") {
-    throw misuse(`lock ${Key.make(undefined, name)}: the options must be an object, not ${show(given)}`)
-  }
-  const { blocking, log, mode = "exclusive", prefix, registry, timeout } = given
-  if (prefix !== undefined && typeof prefix !== "string") {
-    throw misuse(`lock ${Key.make(undefined, name)}: the prefix must be a string, not ${show(prefix)}`)
-  }
-  const key = Key.make(prefix, name)
-  if (mode !== "exclusive" && mode !== "shared") {
-    throw misuse(`lock ${key}: the mode must be "exclusive" or "shared", not ${show(mode)}`)
-  }
-  return {
-    key,
-    mode,
-    patience: { blocking: blocking !== false, timeout: deadline(key, timeout) },
-    registry: implementation(key, registry),
-    log: log !== false
-  }
-}
-
-// Misuse dies when the effect runs, where the fiber's trace tells who ran it.
-const resolved = <A, E, R>(
-  name: string,
-  options: LockOptions | undefined,
-  f: (spec: Spec) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> => {
-  let spec: Spec
-  try {
-    spec = resolve(name, options)
-  } catch (defect) {
-    return Effect.die(defect)
-  }
-  return f(spec)
-}
-
-const describe = (tickets: ReadonlyArray<Ticket>) => tickets.map((ticket) => ticket.describe())
-
-const refuse = (
-  ticket: Ticket,
-  { holders, reason }: internal.Refused
-): Effect.Effect<never, AcquireLockFailed> =>
-  reason === "SelfDeadlock"
-    ? Effect.die(new Deadlock({ key: ticket.key, fiberId: ticket.fiberId, holders: describe(holders) }))
-    : Effect.fail(
-      new AcquireLockFailed({
-        key: ticket.key,
-        reason,
-        waited: Duration.millis(ticket.waited()),
-        holders: describe(holders)
-      })
-    )
-
-/**
- * Runs `use` when `spec` is granted, with the effect that ends the hold. Must
- * run uninterruptible, and so does `use`, which has to see to the release.
- */
-const acquire = <A, E, R>(
-  spec: Spec,
-  owned: boolean,
-  by: string | undefined,
-  restore: internal.Restore,
-  fiber: Fiber.RuntimeFiber<unknown, unknown>,
-  use: (release: <B>(value: B) => Effect.Effect<B>) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E | AcquireLockFailed, R> => {
-  const registry = spec.registry ?? Context.unsafeGet(fiber.currentContext, LockRegistry) as internal.Registry
-  const ticket = new Ticket(spec.key, spec.mode, owned, fiber)
-  if (!(spec.log && Log.isHeard(fiber))) {
-    return registry.acquire<A, E | AcquireLockFailed, R>(
-      ticket,
-      spec.patience,
-      fiber,
-      restore,
-      () => use((value) => registry.release(ticket, value)),
-      refuse
-    )
-  }
-  const log = Log.make(ticket, by)
-  return Effect.zipRight(
-    log.acquiring,
-    registry.acquire<A, E | AcquireLockFailed, R>(
-      ticket,
-      spec.patience,
-      fiber,
-      restore,
-      () =>
-        Effect.zipRight(log.acquired, use((value) => Effect.zipLeft(registry.release(ticket, value), log.released))),
-      (_, refused) => Effect.zipRight(log.refused(refused.reason), refuse(ticket, refused))
-    )
-  )
-}
-
-/**
- * `Effect.uninterruptibleMask` for an `f` that needs its fiber and only builds an
- * effect. Reading the fiber's flags here saves an operation, a fifteenth of an
- * uncontended acquisition.
- */
-const uninterruptibly = <A, E, R>(
-  f: (restore: internal.Restore, fiber: Fiber.RuntimeFiber<unknown, unknown>) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> =>
-  Effect.withFiberRuntime((fiber, { runtimeFlags }) =>
-    RuntimeFlags.interruption(runtimeFlags)
-      ? Effect.uninterruptible(f(Effect.interruptible, fiber))
-      : f(identity, fiber)
-  )
-
-const guard = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
-  spec: Spec,
-  by?: string
-): Effect.Effect<A, E | AcquireLockFailed, R> =>
-  uninterruptibly((restore, fiber) =>
-    acquire(spec, true, by, restore, fiber, (release) =>
-      Effect.matchCauseEffect(restore(self), {
-        onFailure: (cause) => Effect.zipRight(release(undefined), Effect.failCause(cause)),
-        onSuccess: release
-      }))
-  )
-
-const scoped = (spec: Spec): Effect.Effect<Held, AcquireLockFailed, Scope.Scope> => {
-  const held = Effect.succeed<Held>({ key: spec.key, mode: spec.mode })
-  return uninterruptibly((restore, fiber) => {
-    const scope = Context.unsafeGet(fiber.currentContext as Context.Context<Scope.Scope>, Scope.Scope)
-    return acquire(
-      spec,
-      false,
-      undefined,
-      restore,
-      fiber,
-      (release) => Effect.zipRight(Scope.addFinalizerExit(scope, () => release(undefined)), held)
-    )
-  })
-}
+const held = (spec: Options.Spec) =>
+  Acquire.scoped<Held>(spec, (ticket, registry) => new Acquire.Hold(ticket, registry))
 
 /**
  * Waits in line for `name` and holds it until the scope closes, whatever ends
@@ -322,10 +91,10 @@ export const lock: {
     name: string,
     options: O & Known<O>
   ): Effect.Effect<Held, AcquireError<O>, RegistryOf<O> | Scope.Scope>
-} = (name: string, options?: LockOptions): any => resolved(name, options, scoped)
+} = (name: string, options?: LockOptions): any => Options.resolved(() => Options.forLock(name, options), held)
 
 const guarded = <A, E, R>(self: Effect.Effect<A, E, R>, name: string, options: LockOptions | undefined) =>
-  resolved(name, options, (spec) => guard(self, spec))
+  Options.resolved(() => Options.forLock(name, options), (spec) => Acquire.guard(self, spec))
 
 /**
  * Runs an effect while holding `name`. Like `lock` around it, but the hold is
@@ -453,7 +222,10 @@ export const synchronized: {
   const given = typeof body === "function" ? body : undefined
   const by = given?.name === "" ? undefined : given?.name
   const wrapper = function(this: unknown, ...args: Array<unknown>): Effect.Effect<any, any, any> {
-    return resolved(name, options, (spec) => guard(Effect.suspend(() => call(body, this, args)), spec, by))
+    return Options.resolved(
+      () => Options.forLock(name, options),
+      (spec) => Acquire.guard(Effect.suspend(() => call(body, this, args)), spec, by)
+    )
   }
   Object.defineProperty(wrapper, "name", { value: given?.name ?? "", configurable: true })
   Object.defineProperty(wrapper, "length", { value: given?.length ?? 0, configurable: true })

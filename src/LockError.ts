@@ -30,7 +30,15 @@ export interface LockKey {
  * @category models
  */
 export interface LockRequest {
+  /**
+   * Its number in order of arrival, unique in its registry; a request for several
+   * locks has one number for all of them.
+   */
+  readonly ticket: number
+  /** A hold of a semaphore is `"shared"`. */
   readonly mode: "exclusive" | "shared"
+  /** How many permits it takes: `Infinity`, all there are, when it is exclusive. */
+  readonly permits: number
   /** The fiber that asked. A scoped hold may since have passed to another. */
   readonly fiberId: FiberId.Runtime
   /** When the hold was granted or the wait began: milliseconds since the epoch, on Effect's `Clock`. */
@@ -41,44 +49,95 @@ const list = (requests: ReadonlyArray<LockRequest>): string =>
   requests.length === 0 ? "nobody" : requests.map((request) => FiberId.threadName(request.fiberId)).join(", ")
 
 /**
- * The lock was not acquired, and nothing is held.
+ * The lock was not acquired, and nothing was taken: what the fiber held before
+ * it still holds.
  *
  * - `Busy`: with `blocking: false`, it was not free at once.
  * - `Timeout`: it was not granted within `timeout`.
+ * - `QueueFull`: `maxWaiting` requests waited already.
+ * - `UpgradeConflict`: a shared hold cannot become exclusive, because another
+ *   reader waits for the same, or because it is nested in a shared hold.
  *
- * `holders` are those who held it at the moment of failing: nobody, when it
- * came free just as the request gave up.
+ * Of several locks, `key` is the first that was in the way. `holders` are those
+ * who held it at the moment of failing: nobody, when it came free just as the
+ * request gave up.
  *
  * @since 0.1.0
  * @category errors
  */
 export class AcquireLockFailed extends Data.TaggedError("AcquireLockFailed")<{
   readonly key: LockKey
-  readonly reason: "Busy" | "Timeout"
+  readonly reason: "Busy" | "Timeout" | "QueueFull" | "UpgradeConflict"
   readonly waited: Duration.Duration
   readonly holders: ReadonlyArray<LockRequest>
 }> {
   override get message(): string {
-    const what = this.reason === "Busy" ? "is busy" : `was not free within ${Duration.format(this.waited)}`
-    return `lock ${this.key} ${what}: held by ${list(this.holders)}`
+    return `lock ${this.key} ${explain(this.reason, this.waited)}: held by ${list(this.holders)}`
+  }
+}
+
+const explain = (reason: AcquireLockFailed["reason"], waited: Duration.Duration): string => {
+  switch (reason) {
+    case "Busy":
+      return "is busy"
+    case "Timeout":
+      return `was not free within ${Duration.format(waited)}`
+    case "QueueFull":
+      return "has as many waiting as maxWaiting allows"
+    case "UpgradeConflict":
+      return "cannot be made exclusive while other readers hold it for as long; let go of the shared hold first"
   }
 }
 
 /**
- * A request that can never be granted, as a defect: its fiber already holds
- * the lock through `withLock` or `synchronized`, and would wait for itself.
+ * One wait of a deadlock: a request, and a hold that it waits for.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface DeadlockWait {
+  readonly key: LockKey
+  readonly request: LockRequest
+  readonly hold: LockRequest
+}
+
+/**
+ * A request that can never be granted, as a defect: it waits for a hold of
+ * `withLock` or `synchronized` whose fiber waits, through as many others as
+ * `cycle` tells, for a hold of the very fiber that asks.
+ *
+ * Nothing was taken by the request, and whatever the fiber holds is released as
+ * the defect leaves it, so the others of the cycle go on.
  *
  * @since 0.1.0
  * @category errors
  */
 export class Deadlock extends Data.TaggedError("Deadlock")<{
   readonly key: LockKey
+  /** The fiber that asked last, and closed the cycle. */
   readonly fiberId: FiberId.Runtime
-  readonly holders: ReadonlyArray<LockRequest>
+  /** Each request waits for a hold of the fiber of the next, the last for one of the first. */
+  readonly cycle: ReadonlyArray<DeadlockWait>
 }> {
   override get message(): string {
-    return `lock ${this.key} is already held by ${FiberId.threadName(this.fiberId)}, which asks for it again ` +
-      `inside its own withLock or synchronized and would wait for ever. Take the lock once, in the outermost place ` +
-      `that needs it, or ask with "blocking: false" or "timeout" to get an AcquireLockFailed instead.`
+    const who = FiberId.threadName(this.fiberId)
+    if (this.cycle.length === 1) {
+      return `lock ${this.key} is already held by ${who}, which asks for it again ` +
+        `inside its own withLock or synchronized and would wait for ever. Take the lock once, in the outermost place ` +
+        `that needs it, or use "reentrant: true" in both places, or ask with "blocking: false" or "timeout" to get an ` +
+        `AcquireLockFailed instead.`
+    }
+    return `lock ${this.key} can never be granted to ${who}: ${this.cycle.map(tell).join("; ")}. ` +
+      `Take the locks in one order everywhere, or all at once with lockAll.`
   }
+}
+
+const tell = ({ hold, key, request }: DeadlockWait): string =>
+  `${FiberId.threadName(request.fiberId)} waits for lock ${key} (${request.mode}), ` +
+  `which ${FiberId.threadName(hold.fiberId)} holds (${hold.mode}) since ${time(hold.since)}`
+
+/** A clock may show what is no date. */
+const time = (millis: number): string => {
+  const date = new Date(millis)
+  return Number.isNaN(date.getTime()) ? `${millis} ms` : date.toISOString()
 }

@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { globalValue } from "effect/GlobalValue"
 import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
 import * as internal from "./internal/registry.ts"
 import type { LockKey, LockRequest } from "./LockError.ts"
 
@@ -40,6 +41,28 @@ export interface LockRegistry {
    * date the instant after it is taken: look at it, but decide nothing by it.
    */
   readonly snapshot: Effect.Effect<ReadonlyArray<LockSnapshot>>
+  /**
+   * What happens to requests, from the moment that the stream runs, in the order
+   * in which it happens. It costs nothing while nobody listens. Nobody waits for
+   * a slow listener: what it has not read yet is kept for it, without bound.
+   */
+  readonly changes: Stream.Stream<LockEvent>
+  /**
+   * Does somebody hold `name`? It may be out of date the instant after it is
+   * known: to act on it, ask for the lock with `blocking: false` instead.
+   */
+  readonly isLocked: (name: string, options?: LockName) => Effect.Effect<boolean>
+}
+
+/**
+ * What else belongs to the key of a lock.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LockName {
+  /** As in `LockOptions`. */
+  readonly prefix?: string | undefined
 }
 
 /**
@@ -50,9 +73,45 @@ export interface LockRegistry {
  */
 export interface LockSnapshot {
   readonly key: LockKey
+  /** How many permits it has: those of a semaphore, `Infinity` for any other lock. */
+  readonly permits: number
   readonly holders: ReadonlyArray<LockRequest>
   /** In the order in which they will be served. */
-  readonly waiters: ReadonlyArray<LockRequest>
+  readonly waiters: ReadonlyArray<LockWaiter>
+  /** The reentrant hold in which this lock is nested, if it is: it has the same key. */
+  readonly within: LockRequest | undefined
+}
+
+/**
+ * A request that waits.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LockWaiter extends LockRequest {
+  /** Its place in the line; the next to be served has 1. */
+  readonly position: number
+}
+
+/**
+ * What happened to a request.
+ *
+ * - `Waiting`: it was not granted at once, and stands in line.
+ * - `Granted`: it holds, at once or after waiting.
+ * - `Released`: its hold ended.
+ * - `Abandoned`: it left the line: interrupted, timed out, or its scope closed.
+ *
+ * A request for several locks has an event for each. An upgrade is a request of
+ * its own; it is released by the downgrade or with the hold. To downgrade any
+ * other hold releases it and grants it anew, in one step, as shared.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LockEvent {
+  readonly _tag: "Waiting" | "Granted" | "Released" | "Abandoned"
+  readonly key: LockKey
+  readonly request: LockRequest
 }
 
 const make: Effect.Effect<LockRegistry> = internal.make
@@ -90,9 +149,15 @@ export const LockRegistry: Context.Tag<LockRegistry, LockRegistry> & {
   readonly layerGlobal: Layer.Layer<LockRegistry>
   /** The locks held or awaited in the provided registry, all at one moment. */
   readonly snapshot: Effect.Effect<ReadonlyArray<LockSnapshot>, never, LockRegistry>
+  /** What happens in the provided registry, while the stream runs. */
+  readonly changes: Stream.Stream<LockEvent, never, LockRegistry>
+  /** Does somebody hold `name` in the provided registry? */
+  readonly isLocked: (name: string, options?: LockName) => Effect.Effect<boolean, never, LockRegistry>
 } = /*#__PURE__*/ Object.assign(tag, {
   make,
   layer: Layer.effect(tag, make),
   layerGlobal: Layer.sync(tag, () => globalValue("effect-locks/LockRegistry/global", () => Effect.runSync(make))),
-  snapshot: Effect.flatMap(tag, (registry) => registry.snapshot)
+  snapshot: Effect.flatMap(tag, (registry) => registry.snapshot),
+  changes: Stream.unwrap(Effect.map(tag, (registry) => registry.changes)),
+  isLocked: (name: string, options?: LockName) => Effect.flatMap(tag, (registry) => registry.isLocked(name, options))
 })

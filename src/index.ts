@@ -3,11 +3,18 @@
  */
 
 /**
- * `lock`, `withLock`, `synchronized` and their options.
+ * `lock`, `withLock` and `synchronized`.
  *
  * @since 0.1.0
  */
 export * from "./Lock.ts"
+
+/**
+ * `lockAll` and `withLockAll`.
+ *
+ * @since 0.1.0
+ */
+export * from "./LockAll.ts"
 
 /**
  * What can go wrong with a lock.
@@ -16,7 +23,26 @@ export * from "./Lock.ts"
  */
 export * from "./LockError.ts"
 
+/**
+ * How to take a lock, and what the types make of it.
+ *
+ * @since 0.1.0
+ */
+export * from "./LockOptions.ts"
+
 export {
+  /**
+   * What happened to a request.
+   *
+   * @since 0.1.0
+   */
+  type LockEvent,
+  /**
+   * What else belongs to the key of a lock.
+   *
+   * @since 0.1.0
+   */
+  type LockName,
   /**
    * The named locks of one process.
    *
@@ -28,5 +54,25 @@ export {
    *
    * @since 0.1.0
    */
-  type LockSnapshot
+  type LockSnapshot,
+  /**
+   * A request that waits.
+   *
+   * @since 0.1.0
+   */
+  type LockWaiter
 } from "./LockRegistry.ts"
+
+/**
+ * `semaphore` and `withSemaphore`.
+ *
+ * @since 0.1.0
+ */
+export * from "./LockSemaphore.ts"
+
+/**
+ * A reader/writer lock without a name.
+ *
+ * @since 0.1.0
+ */
+export * from "./ReaderWriterLock.ts"

@@ -182,20 +182,28 @@ describe("registries", () => {
       assert.strictEqual(snapshot.length, 1)
       const { holders, key, waiters } = snapshot[0]!
       assert.deepStrictEqual({ prefix: key.prefix, name: key.name }, { prefix: "p", name: "x" })
-      assert.deepStrictEqual(holders, [{ mode: "exclusive", fiberId: one.fiber.id(), since: 1000 }])
+      assert.deepStrictEqual(holders, [{
+        ticket: 1,
+        mode: "exclusive",
+        permits: Infinity,
+        fiberId: one.fiber.id(),
+        since: 1000
+      }])
       assert.deepStrictEqual(waiters, [
-        { mode: "exclusive", fiberId: two.id(), since: 2000 },
-        { mode: "exclusive", fiberId: three.id(), since: 2000 }
+        { ticket: 2, mode: "exclusive", permits: Infinity, fiberId: two.id(), since: 2000, position: 1 },
+        { ticket: 3, mode: "exclusive", permits: Infinity, fiberId: three.id(), since: 2000, position: 2 }
       ])
       yield* TestClock.adjust("1 second")
       yield* one.letGo
       yield* settle
       const after = (yield* LockRegistry.snapshot)[0]!
-      assert.deepStrictEqual(after.holders, [{ mode: "exclusive", fiberId: two.id(), since: 3000 }])
+      assert.deepStrictEqual(after.holders, [
+        { ticket: 2, mode: "exclusive", permits: Infinity, fiberId: two.id(), since: 3000 }
+      ])
       yield* Fiber.interruptAll([two, three])
       assert.deepStrictEqual(
         holders,
-        [{ mode: "exclusive", fiberId: one.fiber.id(), since: 1000 }],
+        [{ ticket: 1, mode: "exclusive", permits: Infinity, fiberId: one.fiber.id(), since: 1000 }],
         "a snapshot does not change"
       )
       assert.deepStrictEqual(yield* LockRegistry.snapshot, [])

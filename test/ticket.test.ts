@@ -4,7 +4,9 @@ import * as Key from "../src/internal/lockKey.js"
 import { Ticket } from "../src/internal/ticket.js"
 
 const ticket = Effect.withFiberRuntime<Ticket>((fiber) =>
-  Effect.succeed(new Ticket(Key.make(undefined, "x"), "exclusive", true, fiber))
+  Effect.succeed(
+    new Ticket({ key: Key.make(undefined, "x"), mode: "exclusive", limit: 1, permits: 1 }, 0, true, false, fiber)
+  )
 )
 
 describe("the gate of a ticket", () => {

@@ -1,150 +1,115 @@
 /**
- * The locks of one registry: a table of lines under one `TRef`, and the
- * protocol by which a fiber comes to hold one.
+ * The locks of one registry: its lines under one `TRef`, and the protocol by
+ * which a fiber comes to hold one.
  *
- * Every change is one transaction that finds the line, steps it, removes it
- * when idle and opens the gates of those it granted. It runs in a single
- * synchronous step, touches one `TRef` and never retries, so nothing can come
- * between looking and acting. (To open a gate is to schedule a fiber: this
- * relies on a `Scheduler` that runs its tasks later, as all of Effect's do.)
+ * Every change is one transaction that finds the lines, steps them and opens the
+ * gates of those it granted. It runs in a single synchronous step, touches one
+ * `TRef` and never retries, so nothing can come between looking and acting, and
+ * what it changes besides (tickets, the ledger) changes with it. (To open a gate
+ * is to schedule a fiber: this relies on a `Scheduler` that runs its tasks later,
+ * as all of Effect's do.)
  *
- * Invariant: a line is in the table exactly while it is held or awaited.
+ * Only the wait is interruptible, and any way out of it but the grant gives up
+ * the request.
  */
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import * as HashMap from "effect/HashMap"
-import * as Option from "effect/Option"
 import * as STM from "effect/STM"
 import * as TRef from "effect/TRef"
+import * as Enclosing from "./enclosing.ts"
+import * as Ending from "./ending.ts"
+import { Ledger, type Table, type Transitions, transitions } from "./ledger.ts"
 import * as Line from "./line.ts"
-import type { LockKey } from "./lockKey.ts"
-import { everything, type Ticket } from "./ticket.ts"
+import * as Lines from "./lines.ts"
+import * as Key from "./lockKey.ts"
+import { holders, type Obstacle, obstacle, type Patience, type Refused, stand, type Standing } from "./standing.ts"
+import type { Ticket } from "./ticket.ts"
+import * as Upgrading from "./upgrading.ts"
 
 export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
-export type Table = HashMap.HashMap<LockKey, Line.Line<Ticket>>
-
-/** Why a request is not going to hold. */
-export interface Refused {
-  readonly reason: "Busy" | "Timeout" | "SelfDeadlock"
-  readonly holders: ReadonlyArray<Ticket>
-}
-
-type Requested = "granted" | "waiting" | Refused
-
-/** How long a request is ready to wait: not at all, for a time, or for ever. */
-export interface Patience {
-  readonly blocking: boolean
-  readonly timeout: Duration.Duration | undefined
-}
-
-type Transition = (line: Line.Line<Ticket>, ticket: Ticket) => Line.Step<Ticket>
-
-/** The transitions of a line, as the registry uses them. */
-export interface Transitions {
-  readonly request: Transition
-  readonly cancel: Transition
-  readonly release: Transition
-}
-
-export const transitions: Transitions = { request: Line.request, cancel: Line.cancel, release: Line.release }
-
 export const TypeId = "~effect-locks/LockRegistry"
 
-type Description = ReturnType<Ticket["describe"]>
-
-interface Snapshot {
-  readonly key: LockKey
-  readonly holders: ReadonlyArray<Description>
-  readonly waiters: ReadonlyArray<Description>
-}
-
-const describe = ([key, line]: [LockKey, Line.Line<Ticket>]): Snapshot => ({
-  key,
-  holders: Line.holders(line).map((ticket) => ticket.describe()),
-  waiters: Line.waiters(line).map((ticket) => ticket.describe())
-})
-
-const unheld = Line.make<Ticket>(everything)
-
-const refusal = (line: Line.Line<Ticket>, ticket: Ticket, patience: Patience): Refused | undefined => {
-  if (!patience.blocking) return { reason: "Busy", holders: Line.holders(line) }
-  const waitsForItself = patience.timeout === undefined &&
-    Line.isHeldBy(line, (holder) => holder.owned && holder.fiberId === ticket.fiberId)
-  return waitsForItself ? { reason: "SelfDeadlock", holders: Line.holders(line) } : undefined
+/** A request, and how its fiber goes on when it holds and when it does not. */
+export interface Asking<A, E, R> {
+  readonly ticket: Ticket
+  readonly patience: Patience
+  /** Must run uninterruptible, as the request does: it has to see to the release. */
+  readonly use: (ticket: Ticket) => Effect.Effect<A, E, R>
+  readonly refuse: (ticket: Ticket, refused: Refused) => Effect.Effect<A, E, R>
 }
 
 export class Registry {
   readonly [TypeId] = TypeId
   protected readonly table: TRef.TRef<Table>
-  protected readonly transitions: Transitions
-  private tickets = 0
+  protected readonly ledger: Ledger
 
   constructor(table: TRef.TRef<Table>, steps: Transitions = transitions) {
     this.table = table
-    this.transitions = steps
+    this.ledger = new Ledger(steps)
   }
 
-  /** Steps the line of `key`, in one transaction. */
-  protected step<A>(
-    key: LockKey,
-    f: (line: Line.Line<Ticket>) => readonly [A, Line.Line<Ticket>]
-  ): Effect.Effect<A> {
-    return STM.commit(TRef.modify(this.table, (table) => {
-      let result: A
-      const next = HashMap.modifyHash(table, key, key.hash, (found) => {
-        const stepped = f(Option.isSome(found) ? found.value : unheld)
-        result = stepped[0]
-        return Line.isIdle(stepped[1]) ? Option.none() : Option.some(stepped[1])
-      })
-      return [result!, next]
-    }))
+  /** One transaction. */
+  protected transact<A>(f: (lines: Table) => readonly [A, Table]): Effect.Effect<A> {
+    return STM.commit(TRef.modify(this.table, f))
   }
 
-  protected open(granted: ReadonlyArray<Ticket>): void {
-    for (const ticket of granted) ticket.open("granted")
+  /** What `f` makes of the lines, at one moment. */
+  look<A>(f: (lines: Table) => A): Effect.Effect<A> {
+    return STM.commit(STM.map(TRef.get(this.table), f))
   }
 
   /** Takes or enqueues, or refuses at once: one transaction. */
-  protected request(ticket: Ticket, patience: Patience): Effect.Effect<Requested> {
-    return this.step(ticket.key, (line): readonly [Requested, Line.Line<Ticket>] => {
-      // Within the transaction: a ticket drawn before it could be overtaken on the way to the line.
-      ticket.ticket = ++this.tickets
-      const step = this.transitions.request(line, ticket)
-      if (step.granted.length > 0) return ["granted", step.line]
-      const refused = refusal(line, ticket, patience)
-      return refused === undefined ? ["waiting", step.line] : [refused, line]
-    })
+  protected request(
+    ticket: Ticket,
+    patience: Patience,
+    enclosing: Enclosing.Enclosing | undefined
+  ): Effect.Effect<Standing> {
+    return this.transact((lines) =>
+      (ticket.reentrant ? this.nest(lines, ticket, enclosing) : undefined) ??
+        stand(this.ledger, lines, ticket, patience)
+    )
   }
 
-  /** Leaves the line, or passes on what was granted meanwhile; says who holds the lock. */
-  protected cancel(ticket: Ticket): Effect.Effect<ReadonlyArray<Ticket>> {
-    return this.step(ticket.key, (line) => {
-      const step = this.transitions.cancel(line, ticket)
-      this.open(step.granted)
-      return [Line.holders(step.line), step.line]
+  /** Puts a reentrant request inside the holds of its fiber, if it has such and they allow it. */
+  private nest(
+    lines: Table,
+    ticket: Ticket,
+    enclosing: Enclosing.Enclosing | undefined
+  ): readonly [Standing, Table] | undefined {
+    for (const member of Lines.membersOf(ticket)) {
+      const outer = Enclosing.find(enclosing, this, member.key)
+      if (outer === undefined) continue
+      const { key } = outer
+      if (member.mode === "exclusive" && Upgrading.isShared(outer)) {
+        return [{ reason: "UpgradeConflict", key, holders: holders(lines, key) }, lines]
+      }
+      member.key = outer.inside
+    }
+    return undefined
+  }
+
+  /** Gives up a request, granted or not; says what is in its way. */
+  protected cancel(ticket: Ticket): Effect.Effect<Obstacle> {
+    return this.transact((lines) => {
+      const next = Ending.giveUp(this.ledger, lines, ticket)
+      return [obstacle(next, ticket), next]
     })
   }
 
   /** Ends the hold and hands the permits on; `value` is what the hold was good for. */
   release<A>(ticket: Ticket, value: A): Effect.Effect<A> {
-    return this.step(ticket.key, (line) => {
-      const step = this.transitions.release(line, ticket)
-      this.open(step.granted)
-      return [value, step.line]
-    })
+    return this.transact((lines) => [value, Ending.end(this.ledger, lines, ticket)])
   }
 
-  /**
-   * Waits at the gate of a request that is in line. Any way out of the wait
-   * but the grant cancels the request.
-   */
+  downgrade(hold: Ticket): Effect.Effect<void> {
+    return this.transact((lines) => [undefined, Upgrading.downgrade(this.ledger, lines, hold)])
+  }
+
+  /** Waits at the gate of a request that is in line; `stop` when the wait is over. */
   protected wait<A, E, R>(
-    ticket: Ticket,
+    { refuse, ticket, use }: Asking<A, E, R>,
     restore: Restore,
-    use: (ticket: Ticket) => Effect.Effect<A, E, R>,
-    refuse: (ticket: Ticket, refused: Refused) => Effect.Effect<A, E, R>,
     stop: () => void
   ): Effect.Effect<A, E, R> {
     return Effect.matchCauseEffect(restore(ticket.wait()), {
@@ -154,32 +119,23 @@ export class Registry {
       },
       onSuccess: (opened) => {
         stop()
-        return opened === "granted"
-          ? use(ticket)
-          : Effect.flatMap(this.cancel(ticket), (holders) => refuse(ticket, { reason: "Timeout", holders }))
+        if (opened === "granted") return use(ticket)
+        if (opened === "ended") return Effect.die(Upgrading.ended(ticket))
+        return Effect.flatMap(this.cancel(ticket), (obstacle) => refuse(ticket, { reason: "Timeout", ...obstacle }))
       }
     })
   }
 
-  /**
-   * Asks for the lock, and goes on with `use` as soon as `ticket` holds it, or
-   * with `refuse`. Must run uninterruptible, and so does `use`, which has to
-   * see to the release: only the wait runs under `restore`.
-   */
+  /** Asks for the lock, or the locks. Must run uninterruptible: only the wait runs under `restore`. */
   acquire<A, E, R>(
-    ticket: Ticket,
-    patience: Patience,
-    fiber: Fiber.RuntimeFiber<unknown, unknown>,
+    asking: Asking<A, E, R>,
+    enclosing: Enclosing.Enclosing | undefined,
     restore: Restore,
-    use: (ticket: Ticket) => Effect.Effect<A, E, R>,
-    refuse: (ticket: Ticket, refused: Refused) => Effect.Effect<A, E, R>
+    fiber: Fiber.RuntimeFiber<unknown, unknown>
   ): Effect.Effect<A, E, R> {
-    return Effect.flatMap(this.request(ticket, patience), (requested) => {
-      if (requested === "granted") return use(ticket)
-      if (requested !== "waiting") return refuse(ticket, requested)
-      if (patience.timeout === undefined) {
-        return this.wait(ticket, restore, use, refuse, () => {})
-      }
+    const { patience, ticket } = asking
+    return this.follow(this.request(ticket, patience, enclosing), asking, () => {
+      if (patience.timeout === undefined) return this.wait(asking, restore, () => {})
       // A daemon: an interruption of the waiter goes to its children too, even while the waiter itself is
       // uninterruptible and has to have its deadline. However the timer ends, nobody waits on without one.
       const expire = Effect.ensuring(
@@ -188,16 +144,49 @@ export class Registry {
       )
       return Effect.flatMap(
         Effect.forkDaemon(expire),
-        (timer) => this.wait(ticket, restore, use, refuse, () => timer.unsafeInterruptAsFork(fiber.id()))
+        (timer) => this.wait(asking, restore, () => timer.unsafeInterruptAsFork(fiber.id()))
       )
     })
   }
 
-  get snapshot(): Effect.Effect<ReadonlyArray<Snapshot>> {
-    return STM.commit(STM.map(TRef.get(this.table), (table) => Array.from(table, describe)))
+  /** Makes the shared `hold` exclusive. Must run uninterruptible: only the wait runs under `restore`. */
+  upgrade<A, E, R>(hold: Ticket, asking: Asking<A, E, R>, restore: Restore): Effect.Effect<A, E, R> {
+    const requested = this.transact((lines) => Upgrading.upgrade(this.ledger, lines, hold, asking.ticket))
+    return this.follow(requested, asking, () => this.wait(asking, restore, () => {}))
+  }
+
+  private follow<A, E, R>(
+    requested: Effect.Effect<Standing>,
+    { refuse, ticket, use }: Asking<A, E, R>,
+    wait: () => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R> {
+    return Effect.flatMap(
+      requested,
+      (standing) => standing === "granted" ? use(ticket) : standing === "waiting" ? wait() : refuse(ticket, standing)
+    )
+  }
+
+  get snapshot(): Effect.Effect<ReadonlyArray<ReturnType<typeof describe>>> {
+    return this.look((lines) => Array.from(lines, describe))
+  }
+
+  get changes() {
+    return this.ledger.events.stream
+  }
+
+  isLocked(name: string, options?: { readonly prefix?: string | undefined }): Effect.Effect<boolean> {
+    return this.look((lines) => holders(lines, Key.make(options?.prefix, name)).length > 0)
   }
 }
 
+const describe = ([key, line]: [Key.LockKey, Line.Line<Ticket>]) => ({
+  key,
+  permits: line.limit === Lines.everything ? Infinity : line.limit,
+  holders: Array.from(Line.holders(line)).filter((holder) => !holder.isUpgraded).map((holder) => holder.describe()),
+  waiters: Array.from(Line.waiters(line), (waiter, i) => ({ ...waiter.describe(), position: i + 1 })),
+  within: key.within?.describe()
+})
+
 export const make: Effect.Effect<Registry> = STM.commit(
-  STM.map(TRef.make<Table>(HashMap.empty()), (table) => new Registry(table))
+  STM.map(TRef.make<Table>(Lines.empty()), (table) => new Registry(table))
 )

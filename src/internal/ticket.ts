@@ -1,5 +1,6 @@
 /**
- * A request of one fiber, and the gate at which that fiber waits.
+ * A request of one fiber for one lock, and the gate at which that fiber waits.
+ * A request for several locks is one ticket for each, and the gate of the first.
  *
  * The gate opens once. It carries no truth: whether a request was granted is
  * known to its line alone, and a fiber that leaves the gate in any other way
@@ -10,31 +11,59 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as FiberId from "effect/FiberId"
-import type * as Line from "./line.ts"
-import type { LockKey } from "./lockKey.ts"
+import type { Request } from "./lines.ts"
+import { inside, type LockKey } from "./lockKey.ts"
+import type { Place } from "./place.ts"
 
 export type Mode = "exclusive" | "shared"
 
-/** All permits of a named lock: no number of readers comes near it, and V8 keeps it unboxed. */
-export const everything = 2 ** 30 - 1
-
-/** Why a gate opened. */
-export type Opened = "granted" | "expired"
+/** Why a gate opened: `ended` when what was to be upgraded is not held any more. */
+export type Opened = "granted" | "expired" | "ended"
 
 const outcomes: { readonly [K in Opened]: Effect.Effect<Opened> } = {
   granted: Effect.succeed("granted"),
-  expired: Effect.succeed("expired")
+  expired: Effect.succeed("expired"),
+  ended: Effect.succeed("ended")
 }
 
-export class Ticket implements Line.Request {
-  /** Its number in order of arrival; the registry gives it with the place in line. */
-  ticket = 0
+/** What a request asks for. */
+export interface Demand {
   readonly key: LockKey
   readonly mode: Mode
+  /** How many permits the lock has. */
+  readonly limit: number
+  /** How many of them are asked for. */
   readonly permits: number
-  readonly fiberId: FiberId.Runtime
+}
+
+export class Ticket implements Request, Place {
+  /** Its number in order of arrival; the registry gives it with the place in line. */
+  ticket = 0
+  key: LockKey
+  mode: Mode
+  permits: number
+  readonly limit: number
+  readonly priority: number
   /** Does `fiberId` end the hold before it does anything else? A scoped hold may move to another fiber. */
   readonly owned: boolean
+  readonly fiberId: FiberId.Runtime
+  members: ReadonlyArray<Ticket> | undefined = undefined
+  /** By itself it stands where its priority and its arrival put it. */
+  place: Place = this
+  readonly before = undefined
+  /** Will it leave by itself, if it waits too long? */
+  timed = false
+  /** May the holding fiber, and those that it forks, lock the key again inside this hold? */
+  readonly reentrant: boolean
+  /** Its holder has ended it. (While holds inside a reentrant one last, its permits are not back.) */
+  ended = false
+  /** The request to make this shared hold exclusive, waiting or granted. */
+  upgrade: Ticket | undefined = undefined
+  /** The hold that this request makes exclusive. */
+  upgrades: Ticket | undefined = undefined
+  /** What the fiber holds besides: `fibers.ts` links the holds of one fiber. */
+  newer: Ticket | undefined = undefined
+  older: Ticket | undefined = undefined
   private readonly clock: Clock.Clock
   /** When it was requested: milliseconds since the epoch. */
   private readonly requestedAt: number
@@ -42,16 +71,44 @@ export class Ticket implements Line.Request {
   private since: number
   private opened: Opened | undefined = undefined
   private resume: ((outcome: Effect.Effect<Opened>) => void) | undefined = undefined
+  private nested: LockKey | undefined = undefined
 
   /** A request by the running fiber, made now. */
-  constructor(key: LockKey, mode: Mode, owned: boolean, fiber: Fiber.RuntimeFiber<unknown, unknown>) {
-    this.key = key
-    this.mode = mode
-    this.permits = mode === "exclusive" ? everything : 1
-    this.fiberId = fiber.id()
+  constructor(
+    demand: Demand,
+    priority: number,
+    owned: boolean,
+    reentrant: boolean,
+    fiber: Fiber.RuntimeFiber<unknown, unknown>
+  ) {
+    this.key = demand.key
+    this.mode = demand.mode
+    this.limit = demand.limit
+    this.permits = demand.permits
+    this.priority = priority
     this.owned = owned
+    this.reentrant = reentrant
+    this.fiberId = fiber.id()
     this.clock = Context.unsafeGet(fiber.currentDefaultServices, Clock.Clock)
     this.requestedAt = this.since = this.clock.unsafeCurrentTimeMillis()
+  }
+
+  get arrival(): number {
+    return this.ticket
+  }
+
+  /** The key of the lock that is nested in this hold. */
+  get inside(): LockKey {
+    return this.nested ??= inside(this.key, this)
+  }
+
+  /** Has it been made exclusive? */
+  get isUpgraded(): boolean {
+    return this.upgrade !== undefined && this.upgrade.isGranted
+  }
+
+  get isGranted(): boolean {
+    return this.opened === "granted"
   }
 
   /** Milliseconds since it was requested. */
@@ -64,8 +121,10 @@ export class Ticket implements Line.Request {
     return this.clock.unsafeCurrentTimeMillis() - this.since
   }
 
-  describe(): { readonly mode: Mode; readonly fiberId: FiberId.Runtime; readonly since: number } {
-    return { mode: this.mode, fiberId: this.fiberId, since: this.since }
+  describe() {
+    const { fiberId, mode, permits, ticket } = this
+    const { since } = this.members?.[0] ?? this
+    return { ticket, mode, permits: mode === "exclusive" ? Infinity : permits, fiberId, since }
   }
 
   /** Never fails: the fiber that opens is another one, in the middle of its release. */

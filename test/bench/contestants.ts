@@ -21,9 +21,9 @@ export const repeat = <A, E, R>(n: number, make: () => Effect.Effect<A, E, R>): 
   return Effect.whileLoop({ while: () => i++ < n, body: make, step: () => {} })
 }
 
-/** One way to run an effect, or an async function, under a lock. */
-export type Guard = <A>(body: Effect.Effect<A>) => Effect.Effect<A, never, LockRegistry>
-export type AsyncGuard = <A>(body: () => Promise<A>) => Promise<A>
+/** One way for fiber `i` to run an effect, or for call `i` an async function, under a lock. */
+export type Guard = <A>(body: Effect.Effect<A>, i: number) => Effect.Effect<A, unknown, LockRegistry>
+export type AsyncGuard = <A>(body: () => Promise<A>, i: number) => Promise<A>
 
 export const guards: Readonly<Record<string, Guard>> = {
   "withLock": (body) => withLock(body, "k"),
@@ -36,53 +36,48 @@ export const asyncGuards: Readonly<Record<string, AsyncGuard>> = {
   "async-lock": (body) => asyncLock.acquire("k", body)
 }
 
-const mapValues = <A, B>(record: Readonly<Record<string, A>>, f: (a: A) => B): Record<string, B> =>
+export const mapValues = <A, B>(record: Readonly<Record<string, A>>, f: (a: A) => B): Record<string, B> =>
   Object.fromEntries(Object.entries(record).map(([name, a]) => [name, f(a)]))
 
 /** One fiber, again and again, nobody else. */
-export const uncontended: Readonly<Record<string, Contestant>> = {
-  ...mapValues(guards, (guard): Contestant => (n) => run(repeat(n, () => guard(Effect.void)))),
-  "RcMap of Effect.Semaphore": (n) =>
-    run(Effect.scoped(Effect.flatMap(
-      RcMap.make({ lookup: (_: string) => Effect.makeSemaphore(1) }),
-      (map) =>
-        repeat(
-          n,
-          () => Effect.scoped(Effect.flatMap(RcMap.get(map, "k"), (found) => found.withPermits(1)(Effect.void)))
-        )
-    ))),
-  ...mapValues(asyncGuards, (guard): Contestant => async (n) => {
-    for (let i = 0; i < n; i++) await guard(async () => {})
-  })
+export const alone = (guard: Guard): Contestant => (n) => run(repeat(n, () => guard(Effect.void, 0)))
+
+/** The same by promises. */
+export const aloneAsync = (guard: AsyncGuard): Contestant => async (n) => {
+  for (let i = 0; i < n; i++) await guard(async () => {}, 0)
 }
+
+/** What programs write today for a lock with a name. */
+export const rcMap: Contestant = (n) =>
+  run(Effect.scoped(Effect.flatMap(
+    RcMap.make({ lookup: (_: string) => Effect.makeSemaphore(1) }),
+    (map) =>
+      repeat(
+        n,
+        () => Effect.scoped(Effect.flatMap(RcMap.get(map, "k"), (found) => found.withPermits(1)(Effect.void)))
+      )
+  )))
+
+const unbounded = { concurrency: "unbounded", discard: true } as const
 
 /** `n` fibers, each once through the lock, with a body that yields. */
 export const fibers = (guard: Guard): Contestant => (n) =>
-  run(Effect.forEach(Array.from({ length: n }), () => guard(Effect.yieldNow()), {
-    concurrency: "unbounded",
-    discard: true
-  }))
+  run(Effect.forEach(Array.from({ length: n }), (_, i) => guard(Effect.yieldNow(), i), unbounded))
+
+/** A body that yields, for the Promise libraries. */
+export const tick = async (): Promise<void> => {
+  await Promise.resolve()
+}
 
 /** The same by promises. */
 export const promises = (guard: AsyncGuard): Contestant => (n) =>
-  Promise.all(Array.from({ length: n }, () =>
-    guard(async () => {
-      await Promise.resolve()
-    })))
+  Promise.all(Array.from({ length: n }, (_, i) => guard(tick, i)))
 
-const loopers = 8
+/** So many fibers, each in a loop through the lock: `n` passes in all. */
+export const loops = (fibers: number, guard: Guard, body: Effect.Effect<void>): Contestant => (n) =>
+  run(Effect.forEach(Array.from({ length: fibers }), (_, i) => repeat(n / fibers, () => guard(body, i)), unbounded))
 
-/** Eight fibers, each in a loop through the lock: `n` passes in all. */
-export const loops = (body: Effect.Effect<void>): Readonly<Record<string, Contestant>> =>
-  mapValues(guards, (guard): Contestant => (n) =>
-    run(Effect.forEach(
-      Array.from({ length: loopers }),
-      () => repeat(n / loopers, () => guard(body)),
-      { concurrency: "unbounded", discard: true }
-    )))
-
-export const asyncLoops = (body: () => Promise<void>): Readonly<Record<string, Contestant>> =>
-  mapValues(asyncGuards, (guard): Contestant => (n) =>
-    Promise.all(Array.from({ length: loopers }, async () => {
-      for (let i = 0; i < n / loopers; i++) await guard(body)
-    })))
+export const asyncLoops = (loopers: number, guard: AsyncGuard, body: () => Promise<void>): Contestant => (n) =>
+  Promise.all(Array.from({ length: loopers }, async (_, i) => {
+    for (let pass = 0; pass < n / loopers; pass++) await guard(body, i)
+  }))

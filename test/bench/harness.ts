@@ -47,10 +47,12 @@ export interface Contest {
   readonly budget: number
   /** A contestant that needs longer than this for one batch (milliseconds) is not run again. */
   readonly cutOff?: number
+  /** Contestants that are not run, and why. */
+  readonly absent?: Readonly<Record<string, string>>
 }
 
 export const contest = async (
-  { budget, contestants, cutOff = 30_000, reference, rounds = 1, section, size }: Contest
+  { absent = {}, budget, contestants, cutOff = 30_000, reference, rounds = 1, section, size }: Contest
 ): Promise<ReadonlyArray<Row>> => {
   const names = Object.keys(contestants)
   const samples = new Map<string, Array<number>>(names.map((name) => [name, []]))
@@ -77,22 +79,16 @@ export const contest = async (
   for (const name of names) if (spent.get(name) !== Infinity) spent.set(name, 0)
   await takeTurns(budget, fewest, (name, cost) => samples.get(name)!.push(cost))
   const base = median(samples.get(reference)!)
-  return Object.keys(contestants).map((contestant) => {
-    const value = median(samples.get(contestant)!)
-    return { section, contestant, median: value, unit: "us", ratio: value / base, reference }
-  })
+  return [
+    ...names.map((contestant): Row => {
+      const value = median(samples.get(contestant)!)
+      return { section, contestant, median: value, unit: "us", ratio: value / base, reference }
+    }),
+    ...Object.entries(absent).map(([contestant, note]): Row => (
+      { section, contestant, median: undefined, unit: "us", ratio: undefined, reference, note }
+    ))
+  ]
 }
-
-/** A row for a contestant that was not run, and why. */
-export const left = (section: string, contestant: string, reference: string, note: string): Row => ({
-  section,
-  contestant,
-  median: undefined,
-  unit: "us",
-  ratio: undefined,
-  reference,
-  note
-})
 
 const number = (value: number) => value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2)
 

@@ -12,7 +12,7 @@ const heapUsed = (): number => {
 const mebibyte = 2 ** 20
 
 /** Locks `count` names once each; megabytes that are left over. */
-export const names = async (count: number): Promise<ReadonlyArray<Row>> => {
+export const names = async (section: string, count: number): Promise<ReadonlyArray<Row>> => {
   const visit = (from: number, n: number) => {
     let i = from
     return run(repeat(n, () => withLock(Effect.void, `name-${i++}`)))
@@ -21,7 +21,6 @@ export const names = async (count: number): Promise<ReadonlyArray<Row>> => {
   const before = heapUsed()
   await visit(0, count)
   const grown = (heapUsed() - before) / mebibyte
-  const section = `${count.toLocaleString("en")} names, once each: heap after GC`
   const left = await run(Effect.map(LockRegistry.snapshot, (locks) => locks.length))
   return [{
     section,
@@ -35,8 +34,7 @@ export const names = async (count: number): Promise<ReadonlyArray<Row>> => {
 }
 
 /** Bytes that one more held lock takes, in one scope, beside a finalizer that does nothing. */
-export const held = async (count: number): Promise<ReadonlyArray<Row>> => {
-  const section = `${count.toLocaleString("en")} held at once: heap per lock`
+export const held = async (section: string, count: number): Promise<ReadonlyArray<Row>> => {
   const bytes = async (one: (i: number) => Effect.Effect<unknown, never, LockRegistry | Scope.Scope>) => {
     const scope = await Effect.runPromise(Scope.make())
     const before = heapUsed()

@@ -2,7 +2,7 @@ import { describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { LockRegistry } from "effect-locks"
 import { kinds } from "../utils/kinds.js"
-import { laws } from "./laws.js"
+import { lawsOf } from "./laws.js"
 
 const sources = {
   "LockRegistry.make": LockRegistry.make,
@@ -13,7 +13,7 @@ const sources = {
 for (const [source, make] of Object.entries(sources)) {
   for (const kind of kinds) {
     describe(`${kind.name}, ${source}`, () => {
-      for (const law of laws) it.effect(law.name, () => law.check(make, kind))
+      for (const law of lawsOf(kind)) it.effect(law.name, () => law.check(make, kind))
     })
   }
 }

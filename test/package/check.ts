@@ -31,25 +31,67 @@ writeFileSync(
     include: ["*.ts"]
   })
 )
-writeFileSync(
-  path.join(consumer, "main.ts"),
-  `import { Effect } from "effect"
-import { type AcquireLockFailed, lock, withLock } from "effect-locks"
-import { LockRegistry } from "effect-locks/LockRegistry"
-import * as Lock from "effect-locks/Lock"
-import { Deadlock } from "effect-locks/LockError"
+const modulesOf = (directory: string) =>
+  readdirSync(path.join(root, directory)).filter((file) => file.endsWith(".ts")).map((file) =>
+    path.basename(file, ".ts")
+  )
+const internals = modulesOf("src/internal").map((name) => `effect-locks/internal/${name}`)
 
+const program = `import { Effect, type Scope } from "effect"
+import * as Locks from "effect-locks"
+import * as Lock from "effect-locks/Lock"
+import * as LockAll from "effect-locks/LockAll"
+import { type AcquireLockFailed, Deadlock } from "effect-locks/LockError"
+import type { AcquireError, LockOptions } from "effect-locks/LockOptions"
+import { LockRegistry } from "effect-locks/LockRegistry"
+import * as LockSemaphore from "effect-locks/LockSemaphore"
+import { ReaderWriterLock } from "effect-locks/ReaderWriterLock"
+
+const { lock, withLock } = Locks
 const plain: Effect.Effect<number, never, LockRegistry> = Effect.succeed(1).pipe(withLock("x"))
 const timed: Effect.Effect<number, AcquireLockFailed, LockRegistry> = withLock(plain, "y", { timeout: 1 })
-const all = Effect.zipRight(Effect.scoped(lock("z")), timed)
-if (Lock.withLock !== withLock || typeof Deadlock !== "function") throw new Error("two copies of one module")
-if (Effect.runSync(Effect.provide(all, LockRegistry.layer)) !== 1) throw new Error("not held")
-for (const hidden of ["effect-locks/internal/line", "effect-locks/internal/registry"]) {
+const failed: AcquireError<LockOptions> extends AcquireLockFailed ? true : false = true
+const several: Effect.Effect<number, never, LockRegistry> = LockAll.withLockAll(
+  Effect.map(Effect.scoped(LockAll.lockAll(["c", { name: "d", mode: "shared" }])), (holds) => holds.length),
+  ["a", "b"]
+)
+const permits: Effect.Effect<number, never, LockRegistry> = Effect.scoped(
+  Effect.map(LockSemaphore.semaphore("s", { permits: 4, take: 3 }), (held) => held.permits)
+).pipe(LockSemaphore.withSemaphore("t", { permits: 1 }))
+const locked: Effect.Effect<boolean, never, LockRegistry> = LockRegistry.isLocked("x").pipe(withLock("x"))
+const reading = Effect.flatMap(ReaderWriterLock.make, (unnamed) => unnamed.withReadLock(unnamed.isReader))
+// Here an optional property may be undefined as well.
+export const nested = (options: { reentrant?: boolean; mode?: "shared" }): Effect.Effect<unknown, never, any> =>
+  // @ts-expect-error: without a mode it is exclusive, and can fail
+  lock("z", options)
+// @ts-expect-error: the internals have no types
+export type Hidden = typeof import("effect-locks/internal/line")
+
+const all: Effect.Effect<ReadonlyArray<number | boolean>, AcquireLockFailed, LockRegistry> = Effect.all([
+  Effect.zipRight(Effect.scoped(lock("z") satisfies Effect.Effect<Locks.Held, never, LockRegistry | Scope.Scope>), timed),
+  several,
+  permits,
+  locked,
+  reading
+])
+const result = JSON.stringify(Effect.runSync(Effect.provide(all, LockRegistry.layer)))
+if (result !== "[1,2,3,true,true]") throw new Error("not held: " + result)
+
+const byPath = { ...Lock, ...LockAll, Deadlock, LockRegistry, ...LockSemaphore, ReaderWriterLock }
+for (const [name, value] of Object.entries(byPath)) {
+  if ((Locks as Record<string, unknown>)[name] !== value) throw new Error("two copies of " + name)
+}
+if (!failed || Object.keys(await import("effect-locks/LockOptions")).length > 0) throw new Error("not only types")
+for (const hidden of ${JSON.stringify(internals)}) {
   const reached = await import(hidden).then(() => true, (error) => error.code !== "ERR_PACKAGE_PATH_NOT_EXPORTED")
   if (reached) throw new Error(hidden + " can be reached")
 }
 `
-)
+for (const name of modulesOf("src")) {
+  const specifier = name === "index" ? "effect-locks" : `effect-locks/${name}`
+  if (!program.includes(`from "${specifier}"`)) throw new Error(`the consumer does not import ${specifier}`)
+}
+writeFileSync(path.join(consumer, "main.ts"), program)
 
 const run = (command: string, args: ReadonlyArray<string>) => {
   const { status, stderr, stdout } = spawnSync(command, args, { cwd: consumer, encoding: "utf8" })

@@ -1,11 +1,15 @@
-import type { Scope } from "effect"
-import { Duration, Effect, pipe } from "effect"
+// A call that is only checked yields nothing. Without this, `not.toBeCallableWith` would hold for every call.
+// @effect-diagnostics floatingEffect:off
+import type { Cause, Scope } from "effect"
+import { Duration, Effect, flow, Option, pipe } from "effect"
 import {
   type AcquireLockFailed,
   type Held,
   lock,
+  type LockKey,
   type LockOptions,
   LockRegistry,
+  type Synchronized,
   synchronized,
   withLock
 } from "effect-locks"
@@ -19,6 +23,11 @@ declare const flagOrNot: boolean | undefined
 declare const timeout: Duration.DurationInput | undefined
 declare const typoInOneMember: { timeout: number } | { tiemout: number; blocking: false }
 declare const registryOrNot: LockRegistry | undefined
+declare const count: number
+declare const countOrNot: number | undefined
+declare const perhaps: { readonly reentrant?: boolean; readonly mode?: "shared"; readonly maxWaiting?: number }
+declare const mode: "exclusive" | "shared"
+declare const anything: any
 declare const body: Effect.Effect<number, "E", "R">
 
 type Needs = LockRegistry | Scope.Scope
@@ -35,6 +44,10 @@ describe("lock", () => {
     expect(lock("x", { mode: "shared" })).type.toBe<Effect.Effect<Held, never, Needs>>()
     expect(lock).type.not.toBeCallableWith("x", { mode: "read" })
     expect(lock("x", { fair: flag })).type.toBe<Effect.Effect<Held, never, Needs>>()
+    expect(lock("x", { mode })).type.toBe<Effect.Effect<Held, never, Needs>>()
+    expect(lock("x", { priority: 1 })).type.toBe<Effect.Effect<Held, never, Needs>>()
+    expect(lock("x", { priority: countOrNot })).type.toBe<Effect.Effect<Held, never, Needs>>()
+    expect(lock).type.not.toBeCallableWith("x", { priority: "high" })
     expect(lock("x", { blocking: true })).type.toBe<Effect.Effect<Held, never, Needs>>()
     expect(lock("x", { blocking: undefined, timeout: undefined })).type.toBe<Effect.Effect<Held, never, Needs>>()
   })
@@ -50,6 +63,70 @@ describe("lock", () => {
     expect(lock("x", { timeout })).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
   })
 
+  test("maxWaiting adds AcquireLockFailed, unless it is surely not given", () => {
+    expect(lock("x", { maxWaiting: 0 })).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+    expect(lock("x", { maxWaiting: count })).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+    expect(lock("x", { maxWaiting: countOrNot })).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+    expect(lock("x", { maxWaiting: count, blocking: true, registry }))
+      .type.toBe<Effect.Effect<Held, AcquireLockFailed, Scope.Scope>>()
+    expect(lock("x", { maxWaiting: undefined })).type.toBe<Effect.Effect<Held, never, Needs>>()
+    expect(lock("x", { ...(flag ? { maxWaiting: 1 } : {}) })).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+    expect(lock).type.not.toBeCallableWith("x", { maxWaiting: "1" })
+  })
+
+  test("reentrant adds AcquireLockFailed, unless the mode is surely shared", () => {
+    expect(lock("x", { reentrant: true })).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+    expect(lock("x", { reentrant: true, mode: "exclusive" })).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+    expect(lock("x", { reentrant: true, mode: undefined })).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+    expect(lock("x", { reentrant: true, mode })).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+    expect(lock("x", { reentrant: true, mode: flag ? "shared" : undefined }))
+      .type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+    expect(lock("x", { reentrant: flag })).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+    expect(lock("x", { reentrant: flagOrNot })).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+
+    expect(lock("x", { reentrant: true, mode: "shared" })).type.toBe<Effect.Effect<Held, never, Needs>>()
+    expect(lock("x", { reentrant: flagOrNot, mode: "shared" })).type.toBe<Effect.Effect<Held, never, Needs>>()
+    expect(lock("x", { reentrant: true, mode: "shared", registry })).type.toBe<Effect.Effect<Held, never, Scope.Scope>>()
+    expect(lock("x", { reentrant: false })).type.toBe<Effect.Effect<Held, never, Needs>>()
+    expect(lock("x", { reentrant: undefined, mode: "exclusive" })).type.toBe<Effect.Effect<Held, never, Needs>>()
+    expect(lock("x", { reentrant: true, mode: "shared", timeout }))
+      .type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+    expect(lock("x", { reentrant: true, mode: "shared", maxWaiting: count }))
+      .type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+    expect(lock).type.not.toBeCallableWith("x", { reentrant: "yes" })
+  })
+
+  test("what is reentrant in one member of a union is not shared by the other", () => {
+    const union = flag ? { reentrant: true } as const : { mode: "shared" } as const
+    expect(lock("x", union)).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+    const harmless = flag ? { reentrant: true, mode: "shared" } as const : { mode: "exclusive" } as const
+    expect(lock("x", harmless)).type.toBe<Effect.Effect<Held, never, Needs>>()
+    expect(lock("x", flag ? { reentrant: true } : undefined)).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+  })
+
+  test("an optional property may be there or not", () => {
+    expect(lock("x", perhaps)).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+    expect(lock("x", { ...perhaps, maxWaiting: undefined })).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+    expect(lock("x", { ...perhaps, maxWaiting: undefined, mode: "shared" }))
+      .type.toBe<Effect.Effect<Held, never, Needs>>()
+    expect(lock("x", { ...perhaps, maxWaiting: undefined, reentrant: false }))
+      .type.toBe<Effect.Effect<Held, never, Needs>>()
+    expect(lock("x", { reentrant: true, mode: "shared", ...options }))
+      .type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+    const harmless: Pick<LockOptions, "fair" | "log" | "mode" | "prefix" | "priority"> = {}
+    expect(lock("x", harmless)).type.toBe<Effect.Effect<Held, never, Needs>>()
+  })
+
+  test("any may be anything", () => {
+    expect(lock("x", anything)).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+    expect(lock("x", { blocking: anything })).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+    expect(lock("x", { timeout: anything })).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+    expect(lock("x", { maxWaiting: anything })).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+    expect(lock("x", { reentrant: anything })).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+    expect(lock("x", { reentrant: true, mode: anything })).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+    expect(lock("x", { registry: anything })).type.toBe<Effect.Effect<Held, never, Needs>>()
+  })
+
   test("a registry removes the requirement only when it is surely there", () => {
     expect(lock("x", { registry })).type.toBe<Effect.Effect<Held, never, Scope.Scope>>()
     expect(lock("x", { registry: registryOrNot })).type.toBe<Effect.Effect<Held, never, Needs>>()
@@ -63,8 +140,13 @@ describe("lock", () => {
     expect(lock("x", maybe)).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
     expect(lock("x", { ...options })).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
     expect(lock("x", { ...options, registry })).type.toBe<Effect.Effect<Held, AcquireLockFailed, Scope.Scope>>()
-    expect(lock("x", { ...options, registry, blocking: true, timeout: undefined }))
+    const none = { blocking: true, timeout: undefined, maxWaiting: undefined } as const
+    expect(lock("x", { ...options, registry, ...none, reentrant: false }))
       .type.toBe<Effect.Effect<Held, never, Scope.Scope>>()
+    expect(lock("x", { ...options, registry, ...none, mode: "shared" }))
+      .type.toBe<Effect.Effect<Held, never, Scope.Scope>>()
+    expect(lock("x", { ...options, registry, ...none, reentrant: false, maxWaiting: count }))
+      .type.toBe<Effect.Effect<Held, AcquireLockFailed, Scope.Scope>>()
     const fair = { fair: true }
     expect(lock("x", { ...fair, prefix: "p" })).type.toBe<Effect.Effect<Held, never, Needs>>()
     const union = flag ? { blocking: false } as const : { registry } as const
@@ -72,6 +154,7 @@ describe("lock", () => {
   })
 
   test("an unknown option is an error", () => {
+    expect(lock).type.toBeCallableWith("x", { timeout: "1 second" })
     expect(lock).type.not.toBeCallableWith("x", { tiemout: "1 second" })
     expect(lock).type.not.toBeCallableWith("x", { fair: true, block: false })
     const typo = { fair: true, block: false }
@@ -79,6 +162,23 @@ describe("lock", () => {
     expect(lock).type.not.toBeCallableWith("x", typoInOneMember)
     expect(lock).type.not.toBeCallableWith("x", { fair: "yes" })
     expect(lock).type.not.toBeCallableWith(1)
+  })
+})
+
+describe("Held", () => {
+  test("tells the key and the mode, and can change the mode", () => {
+    expect<keyof Held>().type.toBe<"downgrade" | "key" | "mode" | "upgrade">()
+    expect<Held["key"]>().type.toBe<LockKey>()
+    expect<Held["mode"]>().type.toBe<"exclusive" | "shared">()
+    expect<Held["upgrade"]>().type.toBe<Effect.Effect<void, AcquireLockFailed>>()
+    expect<Held["downgrade"]>().type.toBe<Effect.Effect<void>>()
+  })
+
+  test("upgrading brings its own error, not that of the lock", () => {
+    const upgrade = Effect.flatMap(lock("x", { mode: "shared" }), (held) => held.upgrade)
+    expect(upgrade).type.toBe<Effect.Effect<void, AcquireLockFailed, Needs>>()
+    const downgrade = Effect.tap(lock("x"), (held) => held.downgrade)
+    expect(downgrade).type.toBe<Effect.Effect<Held, never, Needs>>()
   })
 })
 
@@ -91,6 +191,20 @@ describe("withLock", () => {
       .type.toBe<Effect.Effect<number, AcquireLockFailed | "E", "R">>()
     expect(pipe(body, withLock("x", maybe)))
       .type.toBe<Effect.Effect<number, AcquireLockFailed | "E", "R" | LockRegistry>>()
+    expect(body.pipe(withLock("x", { priority: 1 }))).type.toBe<Effect.Effect<number, "E", "R" | LockRegistry>>()
+    expect(body.pipe(withLock("x", { maxWaiting: countOrNot })))
+      .type.toBe<Effect.Effect<number, AcquireLockFailed | "E", "R" | LockRegistry>>()
+    expect(body.pipe(withLock("x", { reentrant: true, registry })))
+      .type.toBe<Effect.Effect<number, AcquireLockFailed | "E", "R">>()
+    expect(body.pipe(withLock("x", { reentrant: true, mode: "shared", registry })))
+      .type.toBe<Effect.Effect<number, "E", "R">>()
+  })
+
+  test("data-last, kept for later", () => {
+    expect(withLock("x", { maxWaiting: 1, registry }))
+      .type.toBe<<A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, AcquireLockFailed | E, R>>()
+    expect(flow((_: string) => body, withLock("x", { maxWaiting: 1 })))
+      .type.toBe<(_: string) => Effect.Effect<number, AcquireLockFailed | "E", "R" | LockRegistry>>()
   })
 
   test("data-first", () => {
@@ -102,11 +216,30 @@ describe("withLock", () => {
     expect(withLock(body, "x", { ...options, registry })).type.toBe<
       Effect.Effect<number, AcquireLockFailed | "E", "R">
     >()
+    expect(withLock(body, "x", { priority: count })).type.toBe<Effect.Effect<number, "E", "R" | LockRegistry>>()
+    expect(withLock(body, "x", { maxWaiting: 1, registry }))
+      .type.toBe<Effect.Effect<number, AcquireLockFailed | "E", "R">>()
+    expect(withLock(body, "x", { reentrant: flag })).type.toBe<
+      Effect.Effect<number, AcquireLockFailed | "E", "R" | LockRegistry>
+    >()
+    expect(withLock(body, "x", { reentrant: true, mode: "shared" }))
+      .type.toBe<Effect.Effect<number, "E", "R" | LockRegistry>>()
+  })
+
+  test("what is an Effect and more is taken as an Effect", () => {
+    expect(withLock(Option.some(1), "x", { maxWaiting: 1, registry }))
+      .type.toBe<Effect.Effect<number, AcquireLockFailed | Cause.NoSuchElementException>>()
+    expect(withLock(LockRegistry, "x")).type.toBe<Effect.Effect<LockRegistry, never, LockRegistry>>()
   })
 
   test("an unknown option is an error in both styles", () => {
+    expect(withLock).type.toBeCallableWith("x", { timeout: 1 })
+    expect(withLock).type.toBeCallableWith(body, "x", { timeout: 1 })
     expect(withLock).type.not.toBeCallableWith("x", { tiemout: 1 })
     expect(withLock).type.not.toBeCallableWith(body, "x", { tiemout: 1 })
+    expect(withLock).type.not.toBeCallableWith("x", { fair: true, block: false })
+    expect(withLock).type.not.toBeCallableWith(body, "x", { fair: true, block: false })
+    expect(withLock).type.not.toBeCallableWith("x", { permits: 1, fair: true })
   })
 })
 
@@ -116,6 +249,32 @@ describe("synchronized", () => {
       .type.toBe<(this: unknown, _: string, __?: number) => Effect.Effect<number, "E", "R" | LockRegistry>>()
     expect(synchronized("x", { timeout: 1, registry })(() => body)())
       .type.toBe<Effect.Effect<number, AcquireLockFailed | "E", "R">>()
+  })
+
+  test("the options say how the function can fail", () => {
+    expect(synchronized("x", { priority: 1 })).type.toBe<Synchronized<never, LockRegistry>>()
+    expect(synchronized("x", { maxWaiting: countOrNot })).type.toBe<Synchronized<AcquireLockFailed, LockRegistry>>()
+    expect(synchronized("x", { reentrant: flag, registry })).type.toBe<Synchronized<AcquireLockFailed, never>>()
+    expect(synchronized("x", { reentrant: true, mode: "shared", registry })).type.toBe<Synchronized<never, never>>()
+    expect(synchronized("x", maybe)).type.toBe<Synchronized<AcquireLockFailed, LockRegistry>>()
+  })
+
+  test("a method says what its decorator adds", () => {
+    class Account {
+      @(expect(synchronized("x", { reentrant: true, registry })).type.toBeApplicable)
+      declared(): Effect.Effect<number, AcquireLockFailed> {
+        return Effect.succeed(1)
+      }
+      @(expect(synchronized("x", { reentrant: true, registry })).type.not.toBeApplicable)
+      undeclared(): Effect.Effect<number> {
+        return Effect.succeed(1)
+      }
+      @(expect(synchronized("x", { reentrant: true, mode: "shared", registry })).type.toBeApplicable)
+      reader(): Effect.Effect<number> {
+        return Effect.succeed(1)
+      }
+    }
+    expect<Account["declared"]>().type.toBe<() => Effect.Effect<number, AcquireLockFailed>>()
   })
 
   test("a generator function gives an Effect", () => {
@@ -140,8 +299,11 @@ describe("synchronized", () => {
   })
 
   test("only functions that give an Effect are taken", () => {
+    expect(synchronized("x")).type.toBeCallableWith(() => body)
     expect(synchronized("x")).type.not.toBeCallableWith(() => Promise.resolve(1))
     expect(synchronized("x")).type.not.toBeCallableWith(body)
+    expect(synchronized).type.toBeCallableWith("x", { timeout: 1 })
     expect(synchronized).type.not.toBeCallableWith("x", { tiemout: 1 })
+    expect(synchronized).type.not.toBeCallableWith("x", { fair: true, block: false })
   })
 })

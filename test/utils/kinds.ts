@@ -1,28 +1,79 @@
-/** The public ways to hold a lock; every law holds for each. */
+/** The public ways to hold a lock alone; every law holds for each. */
 import { Effect } from "effect"
-import { type AcquireLockFailed, lock, type LockOptions, type LockRegistry, synchronized, withLock } from "effect-locks"
+import {
+  type AcquireLockFailed,
+  lock,
+  lockAll,
+  type LockOptions,
+  type LockRegistry,
+  semaphore,
+  synchronized,
+  withLock,
+  withLockAll,
+  withSemaphore
+} from "effect-locks"
+
+type Hold = (
+  registry: LockRegistry,
+  name: string,
+  options?: LockOptions
+) => <A, E, R>(body: Effect.Effect<A, E, R>) => Effect.Effect<A, AcquireLockFailed | E, R>
 
 export interface Kind {
   readonly name: string
-  readonly hold: (
-    registry: LockRegistry,
-    name: string,
-    options?: LockOptions
-  ) => <A, E, R>(body: Effect.Effect<A, E, R>) => Effect.Effect<A, AcquireLockFailed | E, R>
+  readonly hold: Hold
+  /** The same, but never inside a hold of the fiber itself. */
+  readonly holdAnew: Hold
+  /** Can it be held by readers? */
+  readonly hasModes: boolean
 }
 
+const kind = (name: string, hold: Hold, { hasModes = true, holdAnew = hold } = {}): Kind => ({
+  name,
+  hold,
+  holdAnew,
+  hasModes
+})
+
+const scoped = (reentrant: boolean): Hold => (registry, name, options) => (body) =>
+  Effect.scoped(Effect.zipRight(lock(name, { ...options, registry, reentrant }), body))
+
+const owned = (reentrant: boolean): Hold => (registry, name, options) => (body) =>
+  withLock(body, name, { ...options, registry, reentrant })
+
+// The first is in nobody's way, and the last is named twice.
+const several = (name: string) => [`${name}, the first`, name, `${name}, the last`, `${name}, the last`]
+
+const permits = 3
+const counting = ({ mode: _, reentrant: __, ...options }: LockOptions = {}) => ({ ...options, permits, take: permits })
+
 export const kinds: ReadonlyArray<Kind> = [
-  {
-    name: "scoped lock",
-    hold: (registry, name, options) => (body) =>
-      Effect.scoped(Effect.zipRight(lock(name, { ...options, registry }), body))
-  },
-  {
-    name: "withLock",
-    hold: (registry, name, options) => (body) => withLock(body, name, { ...options, registry })
-  },
-  {
-    name: "synchronized",
-    hold: (registry, name, options) => (body) => synchronized(name, { ...options, registry })(() => body)()
-  }
+  kind("lock", scoped(false)),
+  kind("withLock", owned(false)),
+  kind(
+    "synchronized",
+    (registry, name, options) => (body) => synchronized(name, { ...options, registry })(() => body)()
+  ),
+  kind("lock, reentrant", scoped(true), { holdAnew: scoped(false) }),
+  kind("withLock, reentrant", owned(true), { holdAnew: owned(false) }),
+  kind(
+    "lockAll",
+    (registry, name, options) => (body) =>
+      Effect.scoped(Effect.zipRight(lockAll(several(name), { ...options, registry }), body))
+  ),
+  kind(
+    "withLockAll",
+    (registry, name, options) => (body) => withLockAll(body, several(name), { ...options, registry })
+  ),
+  kind(
+    "semaphore",
+    (registry, name, options) => (body) =>
+      Effect.scoped(Effect.zipRight(semaphore(name, { ...counting(options), registry }), body)),
+    { hasModes: false }
+  ),
+  kind(
+    "withSemaphore",
+    (registry, name, options) => (body) => withSemaphore(body, name, { ...counting(options), registry }),
+    { hasModes: false }
+  )
 ]

@@ -1,0 +1,72 @@
+/**
+ * The transactions by which a hold changes its mode.
+ *
+ * To upgrade is a request of its own, before everybody else in the line, for all
+ * the permits that the shared hold does not have. Two of them would wait for each
+ * other's hold, so a lock has one at most.
+ */
+import { endUpgrade } from "./ending.ts"
+import type { Ledger, Table } from "./ledger.ts"
+import * as Line from "./line.ts"
+import * as Lines from "./lines.ts"
+import { misuse } from "./misuse.ts"
+import type { Place } from "./place.ts"
+import { forEver, holders, stand, type Standing } from "./standing.ts"
+import type { Ticket } from "./ticket.ts"
+
+/** The priority of a request to upgrade; no program can ask for it. */
+export const urgent = Infinity
+
+export const isShared = (hold: Ticket): boolean => hold.mode === "shared" && !hold.isUpgraded
+
+const notHeld = (hold: Ticket, what: string) => misuse(`lock ${hold.key} cannot be ${what}: it is not held any more`)
+
+/** How a request to upgrade dies whose hold ended before it did. */
+export const ended = (upgrade: Ticket) => notHeld(upgrade, "upgraded")
+
+/** Asks by `upgrade` to make a hold exclusive, which it may be already. */
+export const upgrade = (ledger: Ledger, lines: Table, hold: Ticket, upgrade: Ticket): readonly [Standing, Table] => {
+  if (hold.ended) throw ended(hold)
+  if (!isShared(hold)) return ["granted", lines]
+  const { key } = hold
+  if (hold.upgrade !== undefined || isUpgrading(Lines.find(lines, key)!) || isInShared(hold)) {
+    return [{ reason: "UpgradeConflict", key, holders: holders(lines, key) }, lines]
+  }
+  upgrade.key = key
+  const [standing, next] = stand(ledger, lines, upgrade, forEver)
+  if (standing === "granted") upgrade.open("granted")
+  if (standing === "granted" || standing === "waiting") hold.upgrade = upgrade
+  return [standing, next]
+}
+
+const isInShared = ({ key }: Ticket): boolean => key.within !== undefined && isShared(key.within)
+
+/** Does somebody wait to upgrade? Nobody but those who were let pass it stands before that request. */
+const isUpgrading = (line: Line.Line<Ticket>): boolean => {
+  for (const waiter of Line.waiters(line)) {
+    if (waiter.upgrades !== undefined) return true
+    let place: Place = waiter.place
+    while (place.before !== undefined) place = place.before
+    if (place.priority !== urgent) return false
+  }
+  return false
+}
+
+/** Makes an exclusive hold shared, and lets in whoever may share it. */
+export const downgrade = (ledger: Ledger, lines: Table, hold: Ticket): Table => {
+  if (hold.ended) throw notHeld(hold, "downgraded")
+  if (isShared(hold)) return lines
+  const nested = hold.reentrant ? Lines.find(lines, hold.inside) : undefined
+  if (nested !== undefined && [...Line.holders(nested), ...Line.waiters(nested)].some((one) => !isShared(one))) {
+    throw misuse(
+      `lock ${hold.key} cannot be downgraded: an exclusive request inside the hold has not ended; let it end first`
+    )
+  }
+  if (hold.upgrade !== undefined) return endUpgrade(ledger, lines, hold)
+  const freed = hold.permits - 1
+  ledger.events.emitOne("Released", hold)
+  hold.permits = 1
+  hold.mode = "shared"
+  ledger.events.emitOne("Granted", hold)
+  return ledger.grant(Lines.lighten(lines, hold, freed))
+}
