@@ -79,17 +79,17 @@ export const lockAll: {
 } = (names: ReadonlyArray<LockTarget>, options?: LockOptions): any =>
   Options.resolved(
     () => Options.forAll(names, options),
-    ({ at, spec }) =>
-      spec.demands.length === 0 ? Effect.succeed([]) : Acquire.scoped(spec, (ticket, registry) => {
+    (all) =>
+      all === undefined ? Effect.succeed([]) : Acquire.scoped(all.spec, (ticket, registry) => {
         const holds = Lines.membersOf(ticket).map((member): Held => new Acquire.Hold(member, registry))
-        return at.map((i) => holds[i]!)
+        return all.at.map((i) => holds[i]!)
       })
   )
 
 const guarded = <A, E, R>(self: Effect.Effect<A, E, R>, names: ReadonlyArray<LockTarget>, options?: LockOptions) =>
   Options.resolved(
     () => Options.forAll(names, options),
-    ({ spec }) => spec.demands.length === 0 ? self : Acquire.guard(self, spec)
+    (all) => all === undefined ? self : Acquire.guard(self, all.spec)
   )
 
 /**

@@ -39,7 +39,7 @@ export interface HeldPermits {
 }
 
 const held = (spec: Options.Spec) => {
-  const { key, permits } = spec.demands[0]!
+  const { key, permits } = spec.demand
   return Acquire.scoped<HeldPermits>(spec, () => ({ key, permits }))
 }
 

@@ -116,7 +116,8 @@ const request = (wanted: ReadonlyArray<keyof typeof limits>, weight: number, pri
     const members = wanted.map((name) => new Request(place.arrival, name, 1 + weight % limits[name], place))
     if (members.length > 1) { for (const member of members) member.members = members }
     model.waiting.push(...members)
-    agree(model, real, Lines.request(real.lines, members[0]!), serve(model))
+    const { granted, lines } = Lines.request(real.lines, members[0]!)
+    agree(model, real, { lines, granted: granted ? [members[0]!] : [] }, serve(model))
   })
 
 const release = (at: number) =>

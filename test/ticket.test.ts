@@ -1,11 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Key from "../src/internal/lockKey.js"
-import { Ticket } from "../src/internal/ticket.js"
+import { Demand, Ticket } from "../src/internal/ticket.js"
+import { terms } from "../src/internal/upgrading.js"
 
 const ticket = Effect.withFiberRuntime<Ticket>((fiber) =>
   Effect.succeed(
-    new Ticket({ key: Key.make(undefined, "x"), mode: "exclusive", limit: 1, permits: 1 }, 0, true, false, fiber)
+    new Ticket(new Demand(Key.make(undefined, "x"), "exclusive", 1, 1), terms, true, fiber)
   )
 )
 

@@ -12,11 +12,11 @@ import { LockRegistry } from "../LockRegistry.ts"
 import * as Enclosing from "./enclosing.ts"
 import * as Lines from "./lines.ts"
 import * as Log from "./lockLog.ts"
-import type { Spec } from "./options.ts"
-import type * as internal from "./registry.ts"
-import { forEver, type Refused } from "./standing.ts"
-import { type Mode, Ticket } from "./ticket.ts"
-import { urgent } from "./upgrading.ts"
+import type { Settings, Spec } from "./options.ts"
+import { Asking, type Registry, type Restore } from "./registry.ts"
+import type { Refused } from "./standing.ts"
+import { Demand, type Mode, Ticket } from "./ticket.ts"
+import * as Upgrading from "./upgrading.ts"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
@@ -45,66 +45,48 @@ const refuse = (ticket: Ticket, refused: Refused): Effect.Effect<never, AcquireL
     )
 
 /** One request by the running fiber, made now: a ticket for each lock, the first of which stands for all. */
-const request = (spec: Spec, owned: boolean, fiber: AnyFiber): Ticket => {
-  const { demands, priority, reentrant } = spec
-  const first = new Ticket(demands[0]!, priority, owned, reentrant, fiber)
-  first.timed = spec.patience.timeout !== undefined
-  if (demands.length > 1) {
-    const others = demands.slice(1).map((demand) => new Ticket(demand, priority, owned, reentrant, fiber))
-    const members = [first, ...others]
+const request = ({ demand, others, settings }: Spec, owned: boolean, fiber: AnyFiber): Ticket => {
+  const first = new Ticket(demand, settings, owned, fiber)
+  if (others.length > 0) {
+    const members = [first, ...others.map((demand) => new Ticket(demand, settings, owned, fiber))]
     for (const member of members) member.members = members
   }
   return first
 }
 
-const registryOf = (spec: Spec, fiber: AnyFiber): internal.Registry =>
-  spec.registry ?? Context.unsafeGet(fiber.currentContext, LockRegistry) as internal.Registry
+const registryOf = ({ registry }: Settings, fiber: AnyFiber): Registry =>
+  registry ?? Context.unsafeGet(fiber.currentContext, LockRegistry) as Registry
 
-/** How a hold ends; it gives back the value that the hold was good for. */
-type Release = <A>(value: A) => Effect.Effect<A>
-
-/**
- * Runs `use` when `spec` is granted, with the effect that ends the hold. Must
- * run uninterruptible, and so does `use`, which has to see to the release.
- */
-const acquire = <A, E, R>(
-  spec: Spec,
-  registry: internal.Registry,
-  owned: boolean,
-  by: string | undefined,
-  restore: internal.Restore,
-  fiber: AnyFiber,
-  use: (release: Release, ticket: Ticket) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E | AcquireLockFailed, R> => {
-  const ticket = request(spec, owned, fiber)
-  const { patience } = spec
-  const enclosing = spec.reentrant ? fiber.getFiberRef(Enclosing.current) : undefined
-  if (!(spec.log && Log.isHeard(fiber))) {
-    const release: Release = (value) => registry.release(ticket, value)
-    return registry.acquire<A, E | AcquireLockFailed, R>(
-      { ticket, patience, refuse, use: () => use(release, ticket) },
-      enclosing,
-      restore,
-      fiber
-    )
-  }
-  const log = Log.make(ticket, by)
-  const release: Release = (value) => Effect.zipLeft(registry.release(ticket, value), log.released)
-  return Effect.zipRight(
-    log.acquiring,
-    registry.acquire<A, E | AcquireLockFailed, R>(
-      {
-        ticket,
-        patience,
-        refuse: (_, refused) => Effect.zipRight(log.refused(refused.reason), refuse(ticket, refused)),
-        use: () => Effect.zipRight(log.acquired, use(release, ticket))
-      },
-      enclosing,
-      restore,
-      fiber
-    )
-  )
+/** Where a request is made and ended. */
+interface Desk {
+  readonly acquire: Registry["acquire"]
+  readonly release: Registry["release"]
 }
+
+/** Writes a debug line about everything that is done at `desk`. */
+const logged = (desk: Desk, by: string | undefined): Desk => ({
+  acquire: (asking, ...where) => {
+    const log = Log.make(asking.ticket, by)
+    return Effect.zipRight(
+      log.acquiring,
+      desk.acquire(
+        new Asking(
+          asking.ticket,
+          (ticket) => Effect.zipRight(log.acquired, asking.use(ticket)),
+          (ticket, refused) => Effect.zipRight(log.refused(refused.reason), asking.refuse(ticket, refused))
+        ),
+        ...where
+      )
+    )
+  },
+  release: (ticket, value) => Effect.zipLeft(desk.release(ticket, value), Log.make(ticket, by).released)
+})
+
+const deskOf = (registry: Registry, { log }: Settings, by: string | undefined, fiber: AnyFiber): Desk =>
+  log && Log.isHeard(fiber) ? logged(registry, by) : registry
+
+const enclosingOf = ({ reentrant }: Settings, fiber: AnyFiber) =>
+  reentrant ? fiber.getFiberRef(Enclosing.current) : undefined
 
 /**
  * `Effect.uninterruptibleMask` for an `f` that needs its fiber and only builds an
@@ -112,7 +94,7 @@ const acquire = <A, E, R>(
  * uncontended acquisition.
  */
 const uninterruptibly = <A, E, R>(
-  f: (restore: internal.Restore, fiber: AnyFiber) => Effect.Effect<A, E, R>
+  f: (restore: Restore, fiber: AnyFiber) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
   Effect.withFiberRuntime((fiber, { runtimeFlags }) =>
     RuntimeFlags.interruption(runtimeFlags)
@@ -120,51 +102,69 @@ const uninterruptibly = <A, E, R>(
       : f(identity, fiber)
   )
 
-/** Runs `self` while holding. */
+/** Runs `self` while holding; `by` is the function whose effect it is. */
 export const guard = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   spec: Spec,
   by?: string
 ): Effect.Effect<A, E | AcquireLockFailed, R> =>
   uninterruptibly((restore, fiber) => {
-    const registry = registryOf(spec, fiber)
-    return acquire(spec, registry, true, by, restore, fiber, (release, ticket) =>
-      Effect.matchCauseEffect(spec.reentrant ? within(restore(self), registry, ticket, fiber) : restore(self), {
-        onFailure: (cause) =>
-          Effect.zipRight(release(undefined), Effect.failCause(cause)),
-        onSuccess: release
-      }))
+    const { settings } = spec
+    const registry = registryOf(settings, fiber)
+    const desk = deskOf(registry, settings, by, fiber)
+    return desk.acquire(
+      new Asking<A, E | AcquireLockFailed, R>(
+        request(spec, true, fiber),
+        (ticket) =>
+          Effect.matchCauseEffect(settings.reentrant ? within(restore(self), registry, ticket, fiber) : restore(self), {
+            onFailure: (cause) => Effect.zipRight(desk.release(ticket, undefined), Effect.failCause(cause)),
+            onSuccess: (value) => desk.release(ticket, value)
+          }),
+        refuse
+      ),
+      enclosingOf(settings, fiber),
+      restore
+    )
   })
 
 /** Runs `self` inside a reentrant hold. */
-const within = <A, E, R>(self: Effect.Effect<A, E, R>, registry: internal.Registry, ticket: Ticket, fiber: AnyFiber) =>
+const within = <A, E, R>(self: Effect.Effect<A, E, R>, registry: Registry, ticket: Ticket, fiber: AnyFiber) =>
   Effect.locally(
     self,
     Enclosing.current,
     Enclosing.add(fiber.getFiberRef(Enclosing.current), registry, Lines.membersOf(ticket))
   )
 
-/** Holds until the scope closes; `use` makes the result of the hold. */
+/** Holds until the scope closes; `give` makes what the holder gets. */
 export const scoped = <A>(
   spec: Spec,
-  use: (ticket: Ticket, registry: internal.Registry) => A
+  give: (ticket: Ticket, registry: Registry) => A
 ): Effect.Effect<A, AcquireLockFailed, Scope.Scope> =>
   uninterruptibly((restore, fiber) => {
     const scope = Context.unsafeGet(fiber.currentContext as Context.Context<Scope.Scope>, Scope.Scope)
-    const registry = registryOf(spec, fiber)
-    return acquire(spec, registry, false, undefined, restore, fiber, (release, ticket) =>
-      Effect.zipRight(
-        Scope.addFinalizerExit(
-          scope,
-          () => spec.reentrant ? Effect.zipRight(release(undefined), forget) : release(undefined)
-        ),
-        spec.reentrant
-          ? Effect.as(remember(registry, ticket), use(ticket, registry))
-          : Effect.succeed(use(ticket, registry))
-      ))
+    const { settings } = spec
+    const registry = registryOf(settings, fiber)
+    const desk = deskOf(registry, settings, undefined, fiber)
+    return desk.acquire(
+      new Asking<A, AcquireLockFailed, never>(
+        request(spec, false, fiber),
+        (ticket) => {
+          const held = give(ticket, registry)
+          return settings.reentrant
+            ? Effect.zipRight(
+              Scope.addFinalizerExit(scope, () => Effect.zipRight(desk.release(ticket, undefined), forget)),
+              Effect.as(remember(registry, ticket), held)
+            )
+            : Effect.as(Scope.addFinalizerExit(scope, () => desk.release(ticket, undefined)), held)
+        },
+        refuse
+      ),
+      enclosingOf(settings, fiber),
+      restore
+    )
   })
 
-const remember = (registry: internal.Registry, ticket: Ticket): Effect.Effect<void> =>
+const remember = (registry: Registry, ticket: Ticket): Effect.Effect<void> =>
   FiberRef.update(
     Enclosing.current,
     (enclosing) => Enclosing.add(enclosing, registry, Lines.membersOf(ticket))
@@ -176,8 +176,8 @@ const forget = FiberRef.update(Enclosing.current, Enclosing.live)
 export class Hold {
   readonly key: Ticket["key"]
   private readonly ticket: Ticket
-  private readonly registry: internal.Registry
-  constructor(ticket: Ticket, registry: internal.Registry) {
+  private readonly registry: Registry
+  constructor(ticket: Ticket, registry: Registry) {
     this.key = ticket.key
     this.ticket = ticket
     this.registry = registry
@@ -187,9 +187,9 @@ export class Hold {
   }
   get upgrade(): Effect.Effect<void, AcquireLockFailed> {
     return uninterruptibly((restore, fiber) =>
-      this.registry.upgrade<void, AcquireLockFailed, never>(
+      this.registry.upgrade(
         this.ticket,
-        { ticket: upgradeOf(this.ticket, fiber), patience: forEver, refuse, use: () => Effect.void },
+        new Asking<void, AcquireLockFailed, never>(upgradeOf(this.ticket, fiber), () => Effect.void, refuse),
         restore
       )
     )
@@ -202,7 +202,7 @@ export class Hold {
 /** A request for all permits but those that the hold has, before everybody else in the line. */
 const upgradeOf = (hold: Ticket, fiber: AnyFiber): Ticket => {
   const { key, limit, owned, permits } = hold
-  const ticket = new Ticket({ key, mode: "exclusive", limit, permits: limit - permits }, urgent, owned, false, fiber)
+  const ticket = new Ticket(new Demand(key, "exclusive", limit, limit - permits), Upgrading.terms, owned, fiber)
   ticket.upgrades = hold
   return ticket
 }

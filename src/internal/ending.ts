@@ -57,7 +57,7 @@ const endReentrant = (ledger: Ledger, lines: Table, hold: Ticket): Table => {
   const moved = nested === undefined ? [] : Array.from(Line.waiters(nested), Lines.leader)
   for (const request of moved) {
     lines = ledger.grant(Lines.move(lines, request, () => {
-      for (const member of Lines.membersOf(request)) if (member.key.within === hold) member.key = hold.key
+      for (const member of Lines.membersOf(request)) if (member.key.within === hold) member.change({ key: hold.key })
     }))
   }
   lines = giveBack(ledger, lines, hold)

@@ -10,13 +10,11 @@ import type { Ticket } from "./ticket.ts"
 
 export type Table = Lines.Lines<Ticket>
 
-type Transition = (lines: Table, ticket: Ticket) => Lines.Step<Ticket>
-
 /** The steps by which requests come and go. */
 export interface Transitions {
-  readonly request: Transition
-  readonly leave: Transition
-  readonly release: Transition
+  readonly request: (lines: Table, ticket: Ticket) => Lines.Admission<Ticket>
+  readonly leave: (lines: Table, ticket: Ticket) => Lines.Step<Ticket>
+  readonly release: (lines: Table, ticket: Ticket) => Lines.Step<Ticket>
   /** Lets the fiber of a request go on that holds from now on. */
   readonly call: (ticket: Ticket) => void
 }

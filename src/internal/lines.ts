@@ -27,13 +27,29 @@ export interface Request extends Line.Request {
 
 export type Lines<R extends Request> = HashMap.HashMap<LockKey, Line.Line<R>>
 
+const nobody: ReadonlyArray<never> = []
+
+// Classes, not literals: V8 may come to allocate a literal as if it lived long, and so may its garbage then.
+
 /** The next lines, and the requests that hold from now on. */
-export interface Step<R extends Request> {
+export class Step<R extends Request> {
   readonly lines: Lines<R>
   readonly granted: ReadonlyArray<R>
+  constructor(lines: Lines<R>, granted: ReadonlyArray<R>) {
+    this.lines = lines
+    this.granted = granted
+  }
 }
 
-const nobody: ReadonlyArray<never> = []
+/** The next lines, and whether a new request holds from now on or waits. */
+export class Admission<R extends Request> {
+  readonly lines: Lines<R>
+  readonly granted: boolean
+  constructor(lines: Lines<R>, granted: boolean) {
+    this.lines = lines
+    this.granted = granted
+  }
+}
 
 export const empty = <R extends Request>(): Lines<R> => HashMap.empty()
 
@@ -88,16 +104,6 @@ const isHead = <R extends Request>(lines: Lines<R>, member: R): boolean => {
   return line !== undefined && Line.fitting(line) === member
 }
 
-/** Grants the head for as long as it fits and waits for this lock alone. */
-const settleOne = <R extends Request>(line: Line.Line<R>, granted: Array<R>): Line.Line<R> => {
-  for (let head = Line.fitting(line); head !== undefined; head = Line.fitting(line)) {
-    if (head.members !== undefined) break
-    line = grant(line, head)
-    granted.push(head)
-  }
-  return line
-}
-
 /** Steps the line of `key`, and grants whoever can hold then. */
 const step = <R extends Request>(
   lines: Lines<R>,
@@ -105,21 +111,28 @@ const step = <R extends Request>(
   f: (line: Line.Line<R>, request: R) => Line.Line<R>
 ): Step<R> => {
   const { key, limit } = request
-  const granted: Array<R> = []
+  let granted: Array<R> | undefined
   let head: R | undefined
-  lines = HashMap.modifyHash(lines, key, key.hash, (found) => {
-    const line = settleOne(f(Option.isSome(found) ? found.value : Line.make(limit), request), granted)
-    head = Line.fitting(line)
+  const next = HashMap.modifyHash(lines, key, key.hash, (found) => {
+    let line = f(Option.isSome(found) ? found.value : Line.make(limit), request)
+    // Grants the head for as long as it fits and waits for this lock alone.
+    for (head = Line.fitting(line); head !== undefined && head.members === undefined; head = Line.fitting(line)) {
+      line = grant(line, head)
+      if (granted === undefined) granted = [head]
+      else granted.push(head)
+    }
     return Line.isIdle(line) ? Option.none() : Option.some(line)
   })
-  if (head === undefined) return { lines, granted }
-  // It waits for several locks, and this is one of them.
-  const members = others(head)!
-  if (!members.every((member) => isHead(lines, member))) return { lines, granted }
+  return head === undefined ? new Step(next, granted ?? nobody) : settleAll(next, head, granted ?? [])
+}
+
+/** Grants a request for several locks, which is the head of one of its lines, if it is that of all. */
+const settleAll = <R extends Request>(lines: Lines<R>, head: R, granted: Array<R>): Step<R> => {
+  const members = membersOf(head)
+  if (!members.every((member) => isHead(lines, member))) return new Step(lines, granted)
   granted.push(members[0]!)
-  lines = update(lines, members, grant)
   // In each of them somebody behind may fit now, such as one more reader.
-  return stepAll(lines, members, identity, granted)
+  return stepAll(update(lines, members, grant), members, identity, granted)
 }
 
 const stepAll = <R extends Request>(
@@ -133,7 +146,7 @@ const stepAll = <R extends Request>(
     lines = next.lines
     granted.push(...next.granted)
   }
-  return { lines, granted }
+  return new Step(lines, granted)
 }
 
 const stepEach = <R extends Request>(
@@ -146,23 +159,24 @@ const stepEach = <R extends Request>(
 }
 
 /** Holds at once if nobody stands before it and it fits, in every line; else waits in all of them. */
-export const request = <R extends Request>(lines: Lines<R>, request: R): Step<R> => {
+export const request = <R extends Request>(lines: Lines<R>, request: R): Admission<R> => {
   const members = others(request)
-  if (members === undefined) {
-    const { key } = request
-    let granted: ReadonlyArray<R> = nobody
-    lines = HashMap.modifyHash(lines, key, key.hash, (found) => {
-      const line = check(Option.isSome(found) ? found.value : Line.make<R>(request.limit), request)
-      if (!Line.admits(line, request)) return Option.some(Line.enter(line, request))
-      granted = [request]
-      return Option.some(Line.hold(line, request))
-    })
-    return { lines, granted }
-  }
+  if (members !== undefined) return requestAll(lines, members)
+  const { key } = request
+  let granted = false
+  const next = HashMap.modifyHash(lines, key, key.hash, (found) => {
+    const line = check(Option.isSome(found) ? found.value : Line.make<R>(request.limit), request)
+    granted = Line.admits(line, request)
+    return Option.some(granted ? Line.hold(line, request) : Line.enter(line, request))
+  })
+  return new Admission(next, granted)
+}
+
+const requestAll = <R extends Request>(lines: Lines<R>, members: ReadonlyArray<R>): Admission<R> => {
   // Every line is looked at, for one may be of another kind.
-  return members.filter((member) => !Line.admits(check(lineOf(lines, member), member), member)).length === 0
-    ? { lines: update(lines, members, Line.hold), granted: [members[0]!] }
-    : { lines: update(lines, members, Line.enter), granted: nobody }
+  const barred = members.filter((member) => !Line.admits(check(lineOf(lines, member), member), member))
+  const granted = barred.length === 0
+  return new Admission(update(lines, members, granted ? Line.hold : Line.enter), granted)
 }
 
 export const isWaiting = <R extends Request>(lines: Lines<R>, request: R): boolean => {

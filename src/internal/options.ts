@@ -5,21 +5,30 @@ import * as Option from "effect/Option"
 import { everything } from "./lines.ts"
 import * as Key from "./lockKey.ts"
 import { misuse, show } from "./misuse.ts"
+import { forEver } from "./patience.ts"
 import * as internal from "./registry.ts"
-import { forEver, type Patience } from "./standing.ts"
-import type { Demand, Mode } from "./ticket.ts"
+import { Demand, type Mode, type Terms } from "./ticket.ts"
 
 /** Options as they come from JavaScript: of any type. */
 export type Given = { readonly [option: string]: unknown } | undefined
 
-export interface Spec {
-  /** At least one, of different keys. */
-  readonly demands: ReadonlyArray<Demand>
-  readonly priority: number
-  readonly reentrant: boolean
-  readonly patience: Patience
+/** What else there is to a request. */
+export interface Settings extends Terms {
   readonly registry: internal.Registry | undefined
   readonly log: boolean
+}
+
+/** What is asked for, and how. */
+export class Spec {
+  readonly demand: Demand
+  readonly settings: Settings
+  /** What is asked for at the same time: other keys. */
+  readonly others: ReadonlyArray<Demand>
+  constructor(demand: Demand, settings: Settings, others: ReadonlyArray<Demand> = []) {
+    this.demand = demand
+    this.settings = settings
+    this.others = others
+  }
 }
 
 /** The lock, or the locks, that a message is about. It is asked for its text only when there is one to write. */
@@ -82,15 +91,9 @@ const modeOf = (about: About, mode: unknown): Mode => {
   throw misuse(`lock ${about}: the mode must be "exclusive" or "shared", not ${show(mode)}`)
 }
 
-const spec = (
-  about: About,
-  given: NonNullable<Given>,
-  demands: ReadonlyArray<Demand>,
-  reentrant: boolean
-): Spec => ({
-  demands,
+const settingsOf = (about: About, given: NonNullable<Given>): Settings => ({
   priority: priorityOf(about, given.priority),
-  reentrant,
+  reentrant: given.reentrant === true,
   patience: {
     blocking: given.blocking !== false,
     timeout: deadline(about, given.timeout),
@@ -100,33 +103,22 @@ const spec = (
   log: given.log !== false
 })
 
-const demand = (key: Key.LockKey, mode: Mode): Demand => ({
-  key,
-  mode,
-  limit: everything,
-  permits: mode === "exclusive" ? everything : 1
-})
+/** What no options ask for, which is the most frequent case. */
+const plain: Settings = { priority: 0, reentrant: false, patience: forEver, registry: undefined, log: true }
+
+const demand = (key: Key.LockKey, mode: Mode): Demand =>
+  new Demand(key, mode, everything, mode === "exclusive" ? everything : 1)
 
 /** The name in quotes, before there is a key. */
 const quoted = (name: string): About => ({ toString: () => String(Key.make(undefined, name)) })
 
 export const forLock = (name: unknown, options: unknown): Spec => {
   const text = checkName(name)
-  if (options === undefined) return plain(Key.make(undefined, text))
+  if (options === undefined) return new Spec(demand(Key.make(undefined, text), "exclusive"), plain)
   const given = checkOptions(quoted(text), options)
   const key = keyOf(given.prefix, text)
-  return spec(key, given, [demand(key, modeOf(key, given.mode))], given.reentrant === true)
+  return new Spec(demand(key, modeOf(key, given.mode)), settingsOf(key, given))
 }
-
-/** What no options ask for, which is the most frequent case. */
-const plain = (key: Key.LockKey): Spec => ({
-  demands: [demand(key, "exclusive")],
-  priority: 0,
-  reentrant: false,
-  patience: forEver,
-  registry: undefined,
-  log: true
-})
 
 const permitsOf = (about: About, permits: unknown): number => {
   if (typeof permits === "number" && Number.isInteger(permits) && permits > 0 && permits < everything) return permits
@@ -147,14 +139,17 @@ export const forSemaphore = (name: unknown, options: unknown): Spec => {
   if (take > limit) {
     throw misuse(`semaphore ${key}: ${take} permits can never be taken of ${limit}; take fewer, or give it more`)
   }
-  return spec(key, given, [{ key, mode: "shared", limit, permits: take }], false)
+  return new Spec(new Demand(key, "shared", limit, take), settingsOf(key, { ...given, reentrant: false }))
 }
 
-/** Each key once, in the strongest mode that was asked for; and where each name of `names` is among them. */
+/**
+ * Each key once, in the strongest mode that was asked for, and where each name of
+ * `names` is among them; nothing when there are no names.
+ */
 export const forAll = (
   names: unknown,
   options: unknown
-): { readonly spec: Spec; readonly at: ReadonlyArray<number> } => {
+): { readonly spec: Spec; readonly at: ReadonlyArray<number> } | undefined => {
   if (!Array.isArray(names)) throw misuse(`lockAll takes an array of names, not ${show(names)}`)
   const demands: Array<Demand> = []
   const about: About = { toString: () => demands.map(({ key }) => key).join(", ") }
@@ -176,7 +171,9 @@ export const forAll = (
     if (wanted.mode === "exclusive") demands[found] = wanted
     return found
   })
-  return { spec: spec(about, given, demands, given.reentrant === true), at }
+  const settings = settingsOf(about, given)
+  const [first, ...others] = demands
+  return first === undefined ? undefined : { spec: new Spec(first, settings, others), at }
 }
 
 // Misuse dies when the effect runs, where the fiber's trace tells who ran it.

@@ -12,8 +12,8 @@
  * Only the wait is interruptible, and any way out of it but the grant gives up
  * the request.
  */
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as STM from "effect/STM"
 import * as TRef from "effect/TRef"
 import * as Enclosing from "./enclosing.ts"
@@ -22,7 +22,7 @@ import { Ledger, type Table, type Transitions, transitions } from "./ledger.ts"
 import * as Line from "./line.ts"
 import * as Lines from "./lines.ts"
 import * as Key from "./lockKey.ts"
-import { holders, type Obstacle, obstacle, type Patience, type Refused, stand, type Standing } from "./standing.ts"
+import { holders, type Obstacle, obstacle, type Refused, stand, type Standing } from "./standing.ts"
 import type { Ticket } from "./ticket.ts"
 import * as Upgrading from "./upgrading.ts"
 
@@ -30,13 +30,24 @@ export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect
 
 export const TypeId = "~effect-locks/LockRegistry"
 
-/** A request, and how its fiber goes on when it holds and when it does not. */
-export interface Asking<A, E, R> {
+/**
+ * A request, and how its fiber goes on when it holds and when it does not. (A
+ * class for the reason of `lines.ts`.)
+ */
+export class Asking<A, E, R> {
   readonly ticket: Ticket
-  readonly patience: Patience
   /** Must run uninterruptible, as the request does: it has to see to the release. */
   readonly use: (ticket: Ticket) => Effect.Effect<A, E, R>
   readonly refuse: (ticket: Ticket, refused: Refused) => Effect.Effect<A, E, R>
+  constructor(
+    ticket: Ticket,
+    use: (ticket: Ticket) => Effect.Effect<A, E, R>,
+    refuse: (ticket: Ticket, refused: Refused) => Effect.Effect<A, E, R>
+  ) {
+    this.ticket = ticket
+    this.use = use
+    this.refuse = refuse
+  }
 }
 
 export class Registry {
@@ -60,14 +71,9 @@ export class Registry {
   }
 
   /** Takes or enqueues, or refuses at once: one transaction. */
-  protected request(
-    ticket: Ticket,
-    patience: Patience,
-    enclosing: Enclosing.Enclosing | undefined
-  ): Effect.Effect<Standing> {
+  protected request(ticket: Ticket, enclosing: Enclosing.Enclosing | undefined): Effect.Effect<Standing> {
     return this.transact((lines) =>
-      (ticket.reentrant ? this.nest(lines, ticket, enclosing) : undefined) ??
-        stand(this.ledger, lines, ticket, patience)
+      (ticket.reentrant ? this.nest(lines, ticket, enclosing) : undefined) ?? stand(this.ledger, lines, ticket)
     )
   }
 
@@ -84,7 +90,7 @@ export class Registry {
       if (member.mode === "exclusive" && Upgrading.isShared(outer)) {
         return [{ reason: "UpgradeConflict", key, holders: holders(lines, key) }, lines]
       }
-      member.key = outer.inside
+      member.change({ key: outer.inside })
     }
     return undefined
   }
@@ -130,39 +136,47 @@ export class Registry {
   acquire<A, E, R>(
     asking: Asking<A, E, R>,
     enclosing: Enclosing.Enclosing | undefined,
-    restore: Restore,
-    fiber: Fiber.RuntimeFiber<unknown, unknown>
+    restore: Restore
   ): Effect.Effect<A, E, R> {
-    const { patience, ticket } = asking
-    return this.follow(this.request(ticket, patience, enclosing), asking, () => {
-      if (patience.timeout === undefined) return this.wait(asking, restore, () => {})
-      // A daemon: an interruption of the waiter goes to its children too, even while the waiter itself is
-      // uninterruptible and has to have its deadline. However the timer ends, nobody waits on without one.
-      const expire = Effect.ensuring(
-        Effect.interruptible(Effect.sleep(patience.timeout)),
-        Effect.sync(() => ticket.open("expired"))
-      )
-      return Effect.flatMap(
-        Effect.forkDaemon(expire),
-        (timer) => this.wait(asking, restore, () => timer.unsafeInterruptAsFork(fiber.id()))
-      )
-    })
+    const { refuse, ticket, use } = asking
+    return Effect.flatMap(this.request(ticket, enclosing), (standing) =>
+      standing === "granted"
+        ? use(ticket)
+        : standing !== "waiting"
+        ? refuse(ticket, standing)
+        : ticket.timed
+        ? this.waitUntil(ticket.patience.timeout!, asking, restore)
+        : this.wait(asking, restore, () => {}))
+  }
+
+  private waitUntil<A, E, R>(
+    timeout: Duration.Duration,
+    asking: Asking<A, E, R>,
+    restore: Restore
+  ): Effect.Effect<A, E, R> {
+    // A daemon: an interruption of the waiter goes to its children too, even while the waiter itself is
+    // uninterruptible and has to have its deadline. However the timer ends, nobody waits on without one.
+    const expire = Effect.ensuring(
+      Effect.interruptible(Effect.sleep(timeout)),
+      Effect.sync(() => asking.ticket.open("expired"))
+    )
+    return Effect.flatMap(
+      Effect.forkDaemon(expire),
+      (timer) => this.wait(asking, restore, () => timer.unsafeInterruptAsFork(asking.ticket.fiberId))
+    )
   }
 
   /** Makes the shared `hold` exclusive. Must run uninterruptible: only the wait runs under `restore`. */
   upgrade<A, E, R>(hold: Ticket, asking: Asking<A, E, R>, restore: Restore): Effect.Effect<A, E, R> {
-    const requested = this.transact((lines) => Upgrading.upgrade(this.ledger, lines, hold, asking.ticket))
-    return this.follow(requested, asking, () => this.wait(asking, restore, () => {}))
-  }
-
-  private follow<A, E, R>(
-    requested: Effect.Effect<Standing>,
-    { refuse, ticket, use }: Asking<A, E, R>,
-    wait: () => Effect.Effect<A, E, R>
-  ): Effect.Effect<A, E, R> {
+    const { refuse, ticket, use } = asking
     return Effect.flatMap(
-      requested,
-      (standing) => standing === "granted" ? use(ticket) : standing === "waiting" ? wait() : refuse(ticket, standing)
+      this.transact((lines) => Upgrading.upgrade(this.ledger, lines, hold, ticket)),
+      (standing) =>
+        standing === "granted"
+          ? use(ticket)
+          : standing === "waiting"
+          ? this.wait(asking, restore, () => {})
+          : refuse(ticket, standing)
     )
   }
 

@@ -5,7 +5,6 @@
  * A request that begins to wait may close a cycle. If orders alone close it,
  * somebody is let pass; if holds do, the request is refused as a deadlock.
  */
-import type * as Duration from "effect/Duration"
 import type { Ledger, Table } from "./ledger.ts"
 import * as Line from "./line.ts"
 import * as Lines from "./lines.ts"
@@ -13,15 +12,6 @@ import type { LockKey } from "./lockKey.ts"
 import type { Place } from "./place.ts"
 import type { Ticket } from "./ticket.ts"
 import * as Waits from "./waits.ts"
-
-/** How long a request is ready to wait: not at all, for a time, or for ever, behind how many others. */
-export interface Patience {
-  readonly blocking: boolean
-  readonly timeout: Duration.Duration | undefined
-  readonly maxWaiting: number
-}
-
-export const forEver: Patience = { blocking: true, timeout: undefined, maxWaiting: Infinity }
 
 /** The lock that a request was not granted, and who holds it. */
 export interface Obstacle {
@@ -51,36 +41,26 @@ export const obstacle = (lines: Table, ticket: Ticket): Obstacle => {
   return { key, holders: holders(lines, key) }
 }
 
-export const stand = (
-  ledger: Ledger,
-  lines: Table,
-  ticket: Ticket,
-  patience: Patience
-): readonly [Standing, Table] => {
+export const stand = (ledger: Ledger, lines: Table, ticket: Ticket): readonly [Standing, Table] => {
   // Within the transaction: a number drawn before it could be overtaken on the way to the line.
   const number = ledger.nextNumber()
   ticket.ticket = number
   if (ticket.members !== undefined) { for (const member of ticket.members) member.ticket = number }
-  const step = ledger.transitions.request(lines, ticket)
-  if (step.granted.length > 0) {
+  const admission = ledger.transitions.request(lines, ticket)
+  if (admission.granted) {
     ledger.granted(ticket)
-    return ["granted", step.lines]
+    return ["granted", admission.lines]
   }
   ledger.fibers.wait(ticket)
-  const [standing, next] = stay(ledger, lines, step.lines, ticket, patience)
+  const [standing, next] = stay(ledger, lines, admission.lines, ticket)
   if (standing === "waiting") ledger.events.emit("Waiting", ticket)
   else ledger.fibers.stopWaiting(ticket)
   return [standing, next]
 }
 
 /** May a request that is in line stay there? `before` are the lines without it. */
-const stay = (
-  ledger: Ledger,
-  before: Table,
-  lines: Table,
-  ticket: Ticket,
-  { blocking, maxWaiting }: Patience
-): readonly [Standing, Table] => {
+const stay = (ledger: Ledger, before: Table, lines: Table, ticket: Ticket): readonly [Standing, Table] => {
+  const { blocking, maxWaiting } = ticket.patience
   const world = { lines, fibers: ledger.fibers }
   const closing = Waits.canCloseCycle(world, ticket)
   const reason = !blocking

@@ -10,12 +10,16 @@ import type { Ledger, Table } from "./ledger.ts"
 import * as Line from "./line.ts"
 import * as Lines from "./lines.ts"
 import { misuse } from "./misuse.ts"
+import { forEver } from "./patience.ts"
 import type { Place } from "./place.ts"
-import { forEver, holders, stand, type Standing } from "./standing.ts"
-import type { Ticket } from "./ticket.ts"
+import { holders, stand, type Standing } from "./standing.ts"
+import type { Terms, Ticket } from "./ticket.ts"
 
-/** The priority of a request to upgrade; no program can ask for it. */
-export const urgent = Infinity
+/** No program can ask for this priority. */
+const urgent = Infinity
+
+/** The terms of a request to upgrade. */
+export const terms: Terms = { priority: urgent, reentrant: false, patience: forEver }
 
 export const isShared = (hold: Ticket): boolean => hold.mode === "shared" && !hold.isUpgraded
 
@@ -32,8 +36,8 @@ export const upgrade = (ledger: Ledger, lines: Table, hold: Ticket, upgrade: Tic
   if (hold.upgrade !== undefined || isUpgrading(Lines.find(lines, key)!) || isInShared(hold)) {
     return [{ reason: "UpgradeConflict", key, holders: holders(lines, key) }, lines]
   }
-  upgrade.key = key
-  const [standing, next] = stand(ledger, lines, upgrade, forEver)
+  upgrade.change({ key })
+  const [standing, next] = stand(ledger, lines, upgrade)
   if (standing === "granted") upgrade.open("granted")
   if (standing === "granted" || standing === "waiting") hold.upgrade = upgrade
   return [standing, next]
@@ -65,8 +69,7 @@ export const downgrade = (ledger: Ledger, lines: Table, hold: Ticket): Table => 
   if (hold.upgrade !== undefined) return endUpgrade(ledger, lines, hold)
   const freed = hold.permits - 1
   ledger.events.emitOne("Released", hold)
-  hold.permits = 1
-  hold.mode = "shared"
+  hold.change({ mode: "shared", permits: 1 })
   ledger.events.emitOne("Granted", hold)
   return ledger.grant(Lines.lighten(lines, hold, freed))
 }

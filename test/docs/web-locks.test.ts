@@ -230,6 +230,19 @@ describe("signal", () => {
     assert.deepStrictEqual(await locks.query(), nothing)
   })
 
+  it("an abort does not overtake what was asked for before it", async () => {
+    const locks = await fresh()
+    const controller = new AbortController()
+    const reader = await hold(locks, "x", "shared")
+    const writer = rejection(locks.request("x", { signal: controller.signal }, notCalled))
+    await locks.query()
+    const before = locks.request("x", { ifAvailable: true, mode: "shared" }, (lock) => lock)
+    controller.abort("out")
+    const after = locks.request("x", { ifAvailable: true, mode: "shared" }, (lock) => lock)
+    assert.deepStrictEqual(await Promise.all([writer, before, after]), ["out", null, shared("x")])
+    await reader.release()
+  })
+
   it("an abort after the grant changes nothing, and is not listened for", async () => {
     const locks = await fresh()
     const controller = new AbortController()
