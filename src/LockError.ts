@@ -19,6 +19,7 @@ import * as FiberId from "effect/FiberId"
 export interface LockKey {
   readonly prefix: string | undefined
   readonly name: string
+  readonly toJSON: () => { readonly prefix: string | undefined; readonly name: string }
   /** The key in quotes, shortened when it is long, as messages show it. */
   readonly toString: () => string
 }
@@ -103,8 +104,18 @@ export interface DeadlockWait {
 
 /**
  * A request that can never be granted, as a defect: it waits for a hold of
- * `withLock` or `synchronized` whose fiber waits, through as many others as
- * `cycle` tells, for a hold of the very fiber that asks.
+ * `withLock`, `withLockAll`, `withSemaphore` or `synchronized` whose fiber waits,
+ * through as many others as `cycle` tells, for a hold of the very fiber that asks.
+ * The request that closes such a cycle dies, at once.
+ *
+ * There is no false alarm. A request dies only when it would still wait if every
+ * fiber that does not wait finished, everybody who waits with a `timeout` left,
+ * every scoped hold was closed and nobody stood before it in the line.
+ *
+ * What is not seen waits for ever: a cycle through a scoped `lock`, through
+ * `Fiber.join` or `Effect.all` (a parent that waits for its child), or through
+ * locks of two registries. And a request inside an `Effect.timeout` of the
+ * program dies although the timeout would have ended it: use the `timeout` option.
  *
  * Nothing was taken by the request, and whatever the fiber holds is released as
  * the defect leaves it, so the others of the cycle go on.
@@ -122,10 +133,12 @@ export class Deadlock extends Data.TaggedError("Deadlock")<{
   override get message(): string {
     const who = FiberId.threadName(this.fiberId)
     if (this.cycle.length === 1) {
-      return `lock ${this.key} is already held by ${who}, which asks for it again ` +
-        `inside its own withLock or synchronized and would wait for ever. Take the lock once, in the outermost place ` +
-        `that needs it, or use "reentrant: true" in both places, or ask with "blocking: false" or "timeout" to get an ` +
-        `AcquireLockFailed instead.`
+      return `lock ${this.key} is already held by ${who}, which asks for it again inside that hold ` +
+        `(${
+          this.cycle.map(tell).join("")
+        }) and would wait for ever. Take it once, in the outermost place that needs it, ` +
+        `or ask with "blocking: false" or "timeout" to get an AcquireLockFailed instead; a lock, unlike a semaphore, ` +
+        `can be taken again with "reentrant: true" in both places.`
     }
     return `lock ${this.key} can never be granted to ${who}: ${this.cycle.map(tell).join("; ")}. ` +
       `Take the locks in one order everywhere, or all at once with lockAll.`

@@ -5,10 +5,12 @@
  */
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
+import { globalValue } from "effect/GlobalValue"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Acquire from "./internal/acquire.ts"
 import * as Enclosing from "./internal/enclosing.ts"
+import type { Table } from "./internal/ledger.ts"
 import * as Line from "./internal/line.ts"
 import * as Lines from "./internal/lines.ts"
 import * as Key from "./internal/lockKey.ts"
@@ -33,7 +35,9 @@ import type { AcquireLockFailed } from "./LockError.ts"
  *   `UpgradeConflict`) and keeps the read lock. Two readers that became writers
  *   would wait for each other.
  *
- * Every wait is interruptible, and interrupting it leaves nothing behind.
+ * Every wait is interruptible, and interrupting it leaves nothing behind. A cycle
+ * of waits between such locks dies with `Deadlock`, as between named ones; a cycle
+ * of which a named lock is part is not seen.
  *
  * @since 0.1.0
  * @category models
@@ -61,13 +65,11 @@ export interface ReaderWriterLock {
   readonly hasPendingWriters: Effect.Effect<boolean>
 }
 
-const key = Key.make(undefined, "ReaderWriterLock")
+// All of them are in one registry, so that cycles of waits between them are seen.
+const shared = () =>
+  globalValue("effect-locks/ReaderWriterLock", () => ({ registry: Effect.runSync(internal.make), made: 0 }))
 
 const isWriting = (hold: Ticket): boolean => hold.mode === "exclusive"
-
-/** The innermost hold of the fiber that asks. */
-const holdOf = (registry: internal.Registry): Effect.Effect<Ticket | undefined> =>
-  Effect.map(FiberRef.get(Enclosing.current), (enclosing) => Enclosing.find(enclosing, registry, key))
 
 const isNested = (hold: Ticket, mode: Ticket["mode"]): boolean => {
   for (let at: Ticket | undefined = hold; at !== undefined; at = at.key.within) {
@@ -76,19 +78,31 @@ const isNested = (hold: Ticket, mode: Ticket["mode"]): boolean => {
   return false
 }
 
-const fromRegistry = (registry: internal.Registry): ReaderWriterLock => {
+/** The line of `key`, and those nested in its holds. */
+function* linesOf(lines: Table, key: Key.LockKey): Iterable<Line.Line<Ticket>> {
+  const line = Lines.find(lines, key)
+  if (line === undefined) return
+  yield line
+  for (const hold of Line.holders(line)) yield* linesOf(lines, hold.inside)
+}
+
+const fromKey = (registry: internal.Registry, key: Key.LockKey): ReaderWriterLock => {
   const spec = (mode: "exclusive" | "shared") =>
-    Options.forLock(key.name, { mode, registry, reentrant: true, log: false })
+    Options.forLock(key.name, { mode, registry, prefix: key.prefix, reentrant: true, log: false })
   const read = spec("shared")
   const write = spec("exclusive")
   const pending = (predicate: (waiter: Ticket) => boolean) =>
-    registry.look((lines) =>
-      Array.from(lines).some(([, line]) =>
-        Array.from(Line.waiters(line)).some((waiter) => isWriting(waiter) && predicate(waiter))
-      )
-    )
+    registry.look((lines) => {
+      for (const line of linesOf(lines, key)) {
+        for (const waiter of Line.waiters(line)) if (isWriting(waiter) && predicate(waiter)) return true
+      }
+      return false
+    })
   const holds = (mode: Ticket["mode"]) =>
-    Effect.map(holdOf(registry), (hold) => hold !== undefined && isNested(hold, mode))
+    Effect.map(FiberRef.get(Enclosing.current), (enclosing) => {
+      const hold = Enclosing.find(enclosing, registry, key)
+      return hold !== undefined && isNested(hold, mode)
+    })
   // A reader is never refused: there is no deadline, and to read inside any hold is legal.
   const granted = <A, E, R>(effect: Effect.Effect<A, AcquireLockFailed | E, R>) => effect as Effect.Effect<A, E, R>
   return {
@@ -133,4 +147,9 @@ const fromRegistry = (registry: internal.Registry): ReaderWriterLock => {
 export const ReaderWriterLock: {
   /** A lock of its own, which nobody holds. */
   readonly make: Effect.Effect<ReaderWriterLock>
-} = { make: Effect.map(internal.make, fromRegistry) }
+} = {
+  make: Effect.sync(() => {
+    const all = shared()
+    return fromKey(all.registry, Key.make("ReaderWriterLock", String(++all.made)))
+  })
+}

@@ -15,7 +15,17 @@ import {
   Scope,
   TestClock
 } from "effect"
-import { AcquireLockFailed, Deadlock, lock, type LockOptions, LockRegistry, synchronized, withLock } from "effect-locks"
+import {
+  AcquireLockFailed,
+  Deadlock,
+  lock,
+  lockAll,
+  type LockOptions,
+  LockRegistry,
+  synchronized,
+  withLock,
+  withLockAll
+} from "effect-locks"
 import { settle } from "./utils/sweep.js"
 
 const defectOf = (exit: Exit.Exit<unknown, unknown>): unknown =>
@@ -356,6 +366,25 @@ describe("failing to acquire", () => {
       assert.match(yield* message({ timeout: Object.create(null) }), /the timeout \[object Object\] is not a duration/)
       assert.match(yield* message({}, 3), /the name of a lock must be a string, not 3/)
       assert.match(yield* message("fair"), /lock "x": the options must be an object, not fair/)
+      for (const priority of [Infinity, NaN, "1"]) {
+        assert.match(yield* message({ priority }), /lock "x": the priority must be a finite number, not/)
+      }
+      for (const maxWaiting of [-1, NaN, "1"]) {
+        assert.match(
+          yield* message({ maxWaiting }),
+          /lock "x": maxWaiting must be a number of requests, 0 or more, not/
+        )
+      }
+      const all = Effect.exit(Effect.scoped(lockAll("x" as never)))
+      assert.match((defectOf(yield* all) as Error).message, /lockAll takes an array of names, not x/)
+      const one = Effect.exit(withLockAll(Effect.void, ["x", { name: 1 } as never]))
+      assert.match((defectOf(yield* one) as Error).message, /the name of a lock must be a string, not 1/)
+      const mode = Effect.exit(withLockAll(Effect.void, ["x", { name: "y", mode: "read" as never }]))
+      assert.match(
+        (defectOf(yield* mode) as Error).message,
+        /lock "y": the mode must be "exclusive" or "shared", not read/
+      )
+      assert.deepStrictEqual(yield* LockRegistry.snapshot, [])
       for (const registry of [{}, LockRegistry.layer, LockRegistry.make, LockRegistry]) {
         assert.match(yield* message({ registry }), /lock "x": the registry must come from LockRegistry.make or the/)
       }
@@ -383,7 +412,7 @@ describe("asking for what one's own fiber holds", () => {
           assert.instanceOf(defect, Deadlock)
           assert.match(
             defect.message,
-            /^lock "x" is already held by #\d+, which asks for it again .* Take the lock once/
+            /^lock "x" is already held by #\d+, which asks for it again inside that hold .* Take it once/
           )
           assert.deepStrictEqual(yield* LockRegistry.snapshot, [])
         }).pipe(Effect.provide(LockRegistry.layer)))
@@ -503,69 +532,15 @@ describe("withLock", () => {
     }).pipe(Effect.provide(LockRegistry.layer)))
 })
 
-describe("shared locks", () => {
-  const reader: LockOptions = { mode: "shared" }
-
-  it.effect("readers share, and exclude writers", () =>
-    Effect.gen(function*() {
-      const one = yield* held("x", reader)
-      const two = yield* held("x", reader)
-      assert.deepStrictEqual((yield* LockRegistry.snapshot)[0]!.holders.map(({ mode }) => mode), ["shared", "shared"])
-      assert.deepStrictEqual([yield* busy("x", reader), yield* busy("x")], [false, true])
-      yield* one.letGo
-      assert.isTrue(yield* busy("x"))
-      yield* two.letGo
-      const writer = yield* held("x")
-      assert.isTrue(yield* busy("x", reader))
-      yield* writer.letGo
-      assert.deepStrictEqual(yield* LockRegistry.snapshot, [])
-    }).pipe(Effect.provide(LockRegistry.layer)))
-
-  it.effect("a waiting writer is served before readers that came later, and they enter together behind it", () =>
-    Effect.gen(function*() {
-      const first = yield* held("x", reader)
-      const writer = yield* held("x")
-      const readers = [yield* held("x", reader), yield* held("x", reader)]
-      assert.isTrue(yield* busy("x", reader), "a reader does not pass the waiting writer")
-      assert.deepStrictEqual((yield* LockRegistry.snapshot)[0]!.waiters.map(({ mode }) => mode), [
-        "exclusive",
-        "shared",
-        "shared"
-      ])
-      yield* first.letGo
-      assert.deepStrictEqual((yield* LockRegistry.snapshot)[0]!.holders.map(({ mode }) => mode), ["exclusive"])
-      yield* writer.letGo
-      assert.deepStrictEqual(
-        (yield* LockRegistry.snapshot)[0]!.holders.map(({ fiberId }) => fiberId),
-        readers.map(({ fiber }) => fiber.id())
-      )
-      for (const { letGo } of readers) yield* letGo
-    }).pipe(Effect.provide(LockRegistry.layer)))
-
-  it.effect("a writer that gives up waiting lets the readers behind it in at once", () =>
-    Effect.gen(function*() {
-      const first = yield* held("x", reader)
-      const writer = yield* held("x")
-      const second = yield* held("x", reader)
-      assert.strictEqual((yield* LockRegistry.snapshot)[0]!.holders.length, 1)
-      yield* Fiber.interrupt(writer.fiber)
-      assert.strictEqual((yield* LockRegistry.snapshot)[0]!.holders.length, 2)
-      yield* first.letGo
-      yield* second.letGo
-      assert.deepStrictEqual(yield* LockRegistry.snapshot, [])
-    }).pipe(Effect.provide(LockRegistry.layer)))
-
-  it.effect("the holder is told that it shares", () =>
-    Effect.scoped(Effect.map(lock("x", reader), ({ mode }) => assert.strictEqual(mode, "shared"))).pipe(
-      Effect.provide(LockRegistry.layer)
-    ))
-})
-
 describe("lock", () => {
   it.effect("tells the holder what it holds", () =>
     Effect.scoped(Effect.map(lock("x", { prefix: "p-" }), ({ key, mode }) => {
       assert.deepStrictEqual([key.prefix, key.name, mode, String(key)], ["p", "x", "exclusive", `"p-x"`])
-    })).pipe(Effect.provide(LockRegistry.layer)))
+    })).pipe(
+      Effect.zipRight(Effect.scoped(lock("x", { mode: "shared" }))),
+      Effect.map(({ mode }) => assert.strictEqual(mode, "shared")),
+      Effect.provide(LockRegistry.layer)
+    ))
 
   it.effect("in a scope that is already closed it does not stay held", () =>
     Effect.gen(function*() {

@@ -7,6 +7,7 @@
  */
 import * as Equal from "effect/Equal"
 import * as Hash from "effect/Hash"
+import { misuse, show } from "./misuse.ts"
 import type { Ticket } from "./ticket.ts"
 
 // Messages quote the key; nobody reads more of it than this.
@@ -33,6 +34,10 @@ export class LockKey implements Equal.Equal {
   isNamedAs(that: LockKey): boolean {
     return this.name === that.name && this.prefix === that.prefix
   }
+  toJSON() {
+    const { name, prefix } = this
+    return { prefix, name }
+  }
   /** The key in quotes, as messages show it. */
   toString(): string {
     const text = this.prefix === undefined ? this.name : `${this.prefix}-${this.name}`
@@ -48,6 +53,18 @@ export const make = (prefix: string | undefined, name: string): LockKey => {
   if (prefix === undefined || prefix === "") return new LockKey(undefined, name, undefined, Hash.string(name))
   const short = prefix.endsWith("-") ? prefix.slice(0, -1) : prefix
   return new LockKey(short, name, undefined, Hash.combine(Hash.string(short))(Hash.string(name)))
+}
+
+export const checkName = (name: unknown): string => {
+  if (typeof name === "string") return name
+  throw misuse(`the name of a lock must be a string, not ${show(name)}`)
+}
+
+/** The same of what a program wrote. */
+export const parse = (prefix: unknown, name: unknown): LockKey => {
+  const text = checkName(name)
+  if (prefix === undefined || typeof prefix === "string") return make(prefix, text)
+  throw misuse(`lock ${make(undefined, text)}: the prefix must be a string, not ${show(prefix)}`)
 }
 
 /** The key of the lock that is nested in a hold of `key`. */

@@ -67,11 +67,6 @@ const mostWaiting = (about: About, maxWaiting: unknown): number => {
   throw misuse(`lock ${about}: maxWaiting must be a number of requests, 0 or more, not ${show(maxWaiting)}`)
 }
 
-const checkName = (name: unknown): string => {
-  if (typeof name === "string") return name
-  throw misuse(`the name of a lock must be a string, not ${show(name)}`)
-}
-
 const checkOptions = (about: About, options: unknown): NonNullable<Given> => {
   if (options === undefined || options === null) return none
   if (typeof options === "object") return options as NonNullable<Given>
@@ -79,11 +74,6 @@ const checkOptions = (about: About, options: unknown): NonNullable<Given> => {
 }
 
 const none: NonNullable<Given> = {}
-
-const keyOf = (prefix: unknown, name: string): Key.LockKey => {
-  if (prefix === undefined || typeof prefix === "string") return Key.make(prefix, name)
-  throw misuse(`lock ${Key.make(undefined, name)}: the prefix must be a string, not ${show(prefix)}`)
-}
 
 const modeOf = (about: About, mode: unknown): Mode => {
   if (mode === undefined) return "exclusive"
@@ -113,10 +103,10 @@ const demand = (key: Key.LockKey, mode: Mode): Demand =>
 const quoted = (name: string): About => ({ toString: () => String(Key.make(undefined, name)) })
 
 export const forLock = (name: unknown, options: unknown): Spec => {
-  const text = checkName(name)
+  const text = Key.checkName(name)
   if (options === undefined) return new Spec(demand(Key.make(undefined, text), "exclusive"), plain)
   const given = checkOptions(quoted(text), options)
-  const key = keyOf(given.prefix, text)
+  const key = Key.parse(given.prefix, text)
   return new Spec(demand(key, modeOf(key, given.mode)), settingsOf(key, given))
 }
 
@@ -128,9 +118,9 @@ const permitsOf = (about: About, permits: unknown): number => {
 }
 
 export const forSemaphore = (name: unknown, options: unknown): Spec => {
-  const text = checkName(name)
+  const text = Key.checkName(name)
   const given = checkOptions(quoted(text), options)
-  const key = keyOf(given.prefix, text)
+  const key = Key.parse(given.prefix, text)
   const limit = permitsOf(key, given.permits)
   const { take = 1 } = given
   if (typeof take !== "number" || !Number.isInteger(take) || take < 1) {
@@ -160,8 +150,8 @@ export const forAll = (
     const { mode, name } = typeof one === "object" && one !== null
       ? one as { readonly name?: unknown; readonly mode?: unknown }
       : { name: one, mode: undefined }
-    const text = checkName(name)
-    const key = keyOf(given.prefix, text)
+    const text = Key.checkName(name)
+    const key = Key.parse(given.prefix, text)
     const wanted = demand(key, modeOf(key, mode ?? given.mode))
     const found = places.get(text)
     if (found === undefined) {

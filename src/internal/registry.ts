@@ -189,7 +189,7 @@ export class Registry {
   }
 
   isLocked(name: string, options?: { readonly prefix?: string | undefined }): Effect.Effect<boolean> {
-    return this.look((lines) => holders(lines, Key.make(options?.prefix, name)).length > 0)
+    return this.look((lines) => holders(lines, Key.parse(options?.prefix, name)).length > 0)
   }
 }
 

@@ -4,6 +4,7 @@ import type { LockRegistry } from "effect-locks"
 import * as Chaos from "../utils/chaos.js"
 import { kinds } from "../utils/kinds.js"
 import { sweep } from "../utils/sweep.js"
+import { featureSituations } from "./featureSweeps.js"
 import { lawsOf } from "./laws.js"
 import { situations } from "./sweeps.js"
 import { workload } from "./workload.js"
@@ -30,6 +31,10 @@ export const findings = (make: Effect.Effect<LockRegistry>, chaosSeeds: number):
         const { bad } = yield* Effect.provide(sweep(subject(make, kind)), TestContext.TestContext)
         if (bad.length > 0) badSweeps.push(`${kind.name}: ${name}: ${bad}`)
       }
+    }
+    for (const { name, subject } of featureSituations) {
+      const { bad } = yield* Effect.provide(sweep(subject(make)), TestContext.TestContext)
+      if (bad.length > 0) badSweeps.push(`${name}: ${bad}`)
     }
     const stuckOrWrong = Chaos.failure(workload(make), chaosSeeds)
     return { laws: brokenLaws, sweeps: badSweeps, chaos: stuckOrWrong === undefined ? [] : [stuckOrWrong] }

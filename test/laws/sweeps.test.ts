@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import { LockRegistry } from "effect-locks"
 import { kinds } from "../utils/kinds.js"
 import { sweep } from "../utils/sweep.js"
+import { featureSituations } from "./featureSweeps.js"
 import { situations } from "./sweeps.js"
 
 for (const kind of kinds) {
@@ -16,3 +17,13 @@ for (const kind of kinds) {
     }
   })
 }
+
+describe("what only some locks can do, interrupted at every operation", () => {
+  for (const { name, subject } of featureSituations) {
+    it.effect(name, () =>
+      Effect.map(sweep(subject(LockRegistry.make)), ({ bad, operations }) => {
+        assert.isAbove(operations, 15, "the sweep saw the operations")
+        assert.deepStrictEqual(bad, [])
+      }), 60_000)
+  }
+})
