@@ -56,19 +56,20 @@ const held = (spec: Options.Spec) =>
  * Waits in line for `name` and holds it until the scope closes, whatever ends
  * it: success, failure, interruption or a defect, in whichever fiber.
  *
- * - **Order**: strict order of arrival. Nobody overtakes a waiting request.
+ * - **Order**: strict, by priority and then arrival. Nobody overtakes a waiting
+ *   request, except a fiber that holds what that request waits for.
  * - **Interruption**: the wait is interruptible and leaves the line at once; a
  *   grant that came too late is passed on.
- * - **Reentrancy**: none. A fiber that asks again for what it holds waits for
- *   itself. Only holds of `withLock` and `synchronized` are known to belong to
- *   their fiber: asked for inside one, the request dies with `Deadlock` instead
- *   of hanging.
+ * - **Reentrancy**: only with `reentrant: true`. Without it, a fiber that asks again
+ *   for what it holds waits for itself: inside `withLock` or `synchronized` it dies
+ *   with `Deadlock`; a scoped hold may be closed by another fiber, so there it waits.
  *
  * A scope that is closed while `lock` waits, or before, releases the lock as soon
  * as it is granted, as `Effect.acquireRelease` would.
  *
- * It fails only if the options say so: `blocking: false` and `timeout` add
- * `AcquireLockFailed`.
+ * It fails only if the options say so: `blocking: false`, `timeout`, `maxWaiting`
+ * and `reentrant` add `AcquireLockFailed`. What it gives can upgrade and downgrade
+ * the hold.
  *
  * @since 0.1.0
  * @category locks
@@ -98,13 +99,14 @@ const guarded = <A, E, R>(self: Effect.Effect<A, E, R>, name: string, options: L
 
 /**
  * Runs an effect while holding `name`. Like `lock` around it, but the hold is
- * known to belong to the running fiber: when that fiber asks for the same lock
- * again, without a timeout and without `blocking: false`, the request can never
- * be granted, and dies at once with `Deadlock`.
+ * known to belong to the running fiber. A request without a limit that can never be
+ * granted, because such holds wait for each other in a circle, dies at once with
+ * `Deadlock`, which prints the circle.
  *
- * Only the fiber itself is seen. `Effect.timeout`, `Effect.race`, `Effect.fork`,
- * concurrent `Effect.all` and running a `Stream` start fibers of their own; one
- * that asks there for what its parent holds waits until something else ends it.
+ * A fiber that waits for another fiber is not seen to wait. `Effect.timeout`,
+ * `Effect.race`, `Effect.fork`, concurrent `Effect.all` and running a `Stream` start
+ * fibers of their own; one that asks there for what its parent holds waits until
+ * something else ends it, unless both ask with `reentrant: true`.
  *
  * The effect itself stays interruptible, and the lock is released before the
  * caller sees its outcome.
