@@ -224,6 +224,7 @@ describe("waits", () => {
           total.deadlocks += exit.value.deadlocks
           total.waits += exit.value.waits
         }
+        if (process.env.CHAOS_SEED !== undefined) return
         assert.isAbove(total.deadlocks, 50)
         assert.isAbove(total.waits, 1000)
       }),

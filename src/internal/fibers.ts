@@ -61,6 +61,11 @@ export class Fibers {
     }
   }
 
+  isHolding(fiber: number): boolean {
+    for (const _ of this.holdsOf(fiber)) return true
+    return false
+  }
+
   wait(ticket: Ticket): void {
     this.waiting.set(ticket.fiberId.id, ticket)
   }

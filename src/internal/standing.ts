@@ -96,12 +96,15 @@ const letPass = (ledger: Ledger, lines: Table, { before, request }: Waits.Yield)
   })
 }
 
-/** Lets pass whom `ticket`, if it waits, would otherwise wait for in a cycle. */
+/** Lets pass whom `ticket`, which has begun to wait, and others because of it, would now wait for in a cycle. */
 export const untie = (ledger: Ledger, lines: Table, ticket: Ticket): Table => {
-  while (isWaiting(ledger, ticket)) {
-    const next = Waits.yielding({ lines, fibers: ledger.fibers }, ticket)
-    if (next === undefined) break
-    lines = ledger.grant(letPass(ledger, lines, next))
+  if (!isWaiting(ledger, ticket)) return lines
+  for (const request of Waits.affected({ lines, fibers: ledger.fibers }, ticket)) {
+    while (isWaiting(ledger, request)) {
+      const next = Waits.yielding({ lines, fibers: ledger.fibers }, request)
+      if (next === undefined) break
+      lines = ledger.grant(letPass(ledger, lines, next))
+    }
   }
   return lines
 }

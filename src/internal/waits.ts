@@ -95,6 +95,25 @@ export const canCloseCycle = (world: World, request: Ticket): boolean => {
   return !Lines.membersOf(request).every((member) => Line.isLast(lineOf(world, member), member))
 }
 
+/**
+ * Those who may need somebody to pass because `request` has begun to wait: it, and
+ * all who counted on the permits that its fiber holds of a semaphore. They had been
+ * sure to get theirs from one holder or another. (Who waits for a lock waits for
+ * all its holders, and has not counted on one of them.) Whoever holds nothing
+ * himself is waited for by nobody.
+ */
+export const affected = (world: World, request: Ticket): ReadonlyArray<Ticket> => {
+  const requests: Requests = new Set([request])
+  for (const waiting of requests) {
+    for (const hold of world.fibers.holdsOf(waiting.fiberId.id)) {
+      const line = hold.limit === Lines.everything ? undefined : Lines.find(world.lines, hold.key)
+      if (line === undefined) continue
+      for (const waiter of Line.waiters(line)) if (world.fibers.isHolding(waiter.fiberId.id)) requests.add(waiter)
+    }
+  }
+  return Array.from(requests)
+}
+
 /** One wait of a deadlock: the request for one lock, and a hold that will never end. */
 export interface Wait {
   readonly request: Ticket

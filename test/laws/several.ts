@@ -9,7 +9,8 @@ import {
   type LockRegistry,
   type LockTarget,
   withLock as withOne,
-  withLockAll
+  withLockAll,
+  withSemaphore
 } from "effect-locks"
 import { settle } from "../utils/sweep.js"
 import { ended, holder, inside, isFree, type Law, law, lockOf, start, visit, waiting, withLock } from "./law.js"
@@ -229,5 +230,37 @@ export const several: ReadonlyArray<Law> = [
         assert.isTrue(g.isIn())
         yield* g.letGo
       })
-  )
+  ),
+
+  law("an order yields too when the permits that were counted on stay away", (registry) =>
+    Effect.gen(function*() {
+      const permits = (take: number) => <E>(body: Effect.Effect<void, E>) =>
+        withSemaphore(body, "s", { permits: 3, take, registry })
+      let got = false
+      const a = yield* visit((body) =>
+        permits(1)(Effect.zipRight(
+          body,
+          permits(1)(Effect.sync(() => {
+            got = true
+          }))
+        ))
+      )
+      const b = yield* visit((body) =>
+        permits(1)(Effect.zipRight(
+          body,
+          withOne(Effect.ignore(withOne(Effect.void, "x", { timeout: "1 second", registry })), "x", { registry })
+        ))
+      )
+      const c = yield* visit(permits(2))
+      yield* a.letGo
+      assert.isFalse(got || c.isIn(), "a waits behind c, who will have the permit of b")
+      yield* b.letGo
+      assert.isFalse(ended(b.fiber), "but b waits for itself")
+      assert.isTrue(got && ended(a.fiber), "so a is let pass, and c has its permits from a")
+      assert.isTrue(c.isIn())
+      yield* c.letGo
+      yield* TestClock.adjust("1 second")
+      yield* settle
+      assert.isTrue(ended(b.fiber))
+    }))
 ]
