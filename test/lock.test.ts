@@ -711,6 +711,11 @@ describe("debug lines", () => {
       assert.strictEqual(line, `Acquiring lock "x"`)
     }))
 
+  it.effect("name all of several locks", () =>
+    Effect.map(collect(withLockAll(Effect.void, ["x", "y", "x"], { prefix: "p" })), ([line]) => {
+      assert.strictEqual(line, `Acquiring locks "p-x", "p-y"`)
+    }))
+
   it.effect("say why a lock was not acquired", () =>
     Effect.map(collect(Effect.scoped(Effect.zipRight(lock("x", { log: false }), busy("x")))), (lines) => {
       assert.deepStrictEqual(lines, [`Acquiring lock "x"`, `Did not acquire lock "x" :: Busy, waited 0.000s`])

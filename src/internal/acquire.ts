@@ -49,7 +49,11 @@ const request = ({ demand, others, settings }: Spec, owned: boolean, fiber: AnyF
   const first = new Ticket(demand, settings, owned, fiber)
   if (others.length > 0) {
     const members = [first, ...others.map((demand) => new Ticket(demand, settings, owned, fiber))]
-    for (const member of members) member.members = members
+    for (const member of members) {
+      member.members = members
+      // One place for all of them: whoever is let pass it stands before it in every line.
+      member.place = first
+    }
   }
   return first
 }

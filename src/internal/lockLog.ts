@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as LogLevel from "effect/LogLevel"
+import { membersOf } from "./lines.ts"
 import type { Ticket } from "./ticket.ts"
 
 /** Would a debug line of this fiber reach anybody? */
@@ -18,7 +19,8 @@ const debug = (line: () => string): Effect.Effect<unknown> => Effect.exit(Effect
 const seconds = (millis: number) => `${(millis / 1000).toFixed(3)}s`
 
 export const make = (ticket: Ticket, by: string | undefined) => {
-  const what = `lock ${ticket.key}${by === undefined ? "" : ` by "${by}"`}`
+  const keys = membersOf(ticket).map(({ key }) => String(key))
+  const what = `${keys.length === 1 ? "lock" : "locks"} ${keys.join(", ")}${by === undefined ? "" : ` by "${by}"`}`
   return {
     acquiring: debug(() => `Acquiring ${what}`),
     acquired: debug(() => `Acquired ${what} :: waited ${seconds(ticket.waited())}`),

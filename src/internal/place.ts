@@ -5,7 +5,8 @@
  *
  * The order is priority, then arrival. A request that was let pass stands
  * directly before the one that let it: its place is "before" the other's, at
- * whatever depth.
+ * whatever depth. A request for several locks has one and the same place in all
+ * lines, so a place is told by its identity.
  */
 export interface Place {
   /** The larger goes first. */
