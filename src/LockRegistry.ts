@@ -112,6 +112,8 @@ export interface LockEvent {
   readonly _tag: "Waiting" | "Granted" | "Released" | "Abandoned"
   readonly key: LockKey
   readonly request: LockRequest
+  /** The reentrant hold in which it is or was nested, if so: it has the same key. */
+  readonly within: LockRequest | undefined
 }
 
 const make: Effect.Effect<LockRegistry> = internal.make

@@ -272,6 +272,6 @@ describe("the lines of a registry", () => {
     )
     const torn = both(2)
     const half = HashMap.set(after(single(1, "pair", 1), torn), keys.mutex, Line.hold(Line.make(1), torn))
-    assert.strictEqual(Lines.violation(half), "\"pair\": a request holds a part of what it waits for")
+    assert.strictEqual(Lines.violation(half), "\"mutex\": a request waits in other lines, and not in this one")
   })
 })

@@ -128,6 +128,17 @@ describe("ReaderWriterLock", () => {
       assert.deepStrictEqual(yield* state(lock), atRest)
     }))
 
+  it.effect("a reader inside the writer cannot write, for others may read beside it", () =>
+    Effect.gen(function*() {
+      const lock = yield* make
+      yield* lock.withWriteLock(lock.withReadLock(conflict(lock.withWriteLock(Effect.void))))
+      yield* Effect.scoped(Effect.gen(function*() {
+        yield* lock.withWriteLock(lock.readLock)
+        assert.isTrue(yield* lock.isReader, "it was read in the outer scope")
+        yield* conflict(lock.writeLock)
+      }))
+    }))
+
   it.effect("two are two locks, and a cycle of waits between them is a deadlock that is seen", () =>
     Effect.gen(function*() {
       const [one, two] = [yield* make, yield* make]

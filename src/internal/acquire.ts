@@ -26,10 +26,10 @@ const refuse = (ticket: Ticket, refused: Refused): Effect.Effect<never, AcquireL
   refused.reason === "Deadlock"
     ? Effect.die(
       new Deadlock({
-        key: refused.cycle[0]!.request.key,
+        key: refused.cycle[0]!.request.key.main,
         fiberId: ticket.fiberId,
         cycle: refused.cycle.map(({ hold, request }) => ({
-          key: request.key,
+          key: request.key.main,
           request: request.describe(),
           hold: hold.describe()
         }))
@@ -37,7 +37,7 @@ const refuse = (ticket: Ticket, refused: Refused): Effect.Effect<never, AcquireL
     )
     : Effect.fail(
       new AcquireLockFailed({
-        key: refused.key,
+        key: refused.key.main,
         reason: refused.reason,
         waited: Duration.millis(ticket.waited()),
         holders: describe(refused.holders)
@@ -69,7 +69,7 @@ interface Desk {
 
 /** Writes a debug line about everything that is done at `desk`. */
 const logged = (desk: Desk, by: string | undefined): Desk => ({
-  acquire: (asking, ...where) => {
+  acquire: (asking, restore, enclosing) => {
     const log = Log.make(asking.ticket, by)
     return Effect.zipRight(
       log.acquiring,
@@ -79,18 +79,35 @@ const logged = (desk: Desk, by: string | undefined): Desk => ({
           (ticket) => Effect.zipRight(log.acquired, asking.use(ticket)),
           (ticket, refused) => Effect.zipRight(log.refused(refused.reason), asking.refuse(ticket, refused))
         ),
-        ...where
+        restore,
+        enclosing
       )
     )
   },
   release: (ticket, value) => Effect.zipLeft(desk.release(ticket, value), Log.make(ticket, by).released)
 })
 
-const deskOf = (registry: Registry, { log }: Settings, by: string | undefined, fiber: AnyFiber): Desk =>
-  log && Log.isHeard(fiber) ? logged(registry, by) : registry
+/** Asks inside the reentrant holds of the fiber, and has it know of the new one until it ends. */
+const reentrant = (desk: Desk, registry: Registry, fiber: AnyFiber): Desk => ({
+  acquire: ({ refuse, ticket, use }, restore) =>
+    desk.acquire(
+      new Asking(ticket, (ticket) => Effect.zipRight(remember(registry, ticket), use(ticket)), refuse),
+      restore,
+      fiber.getFiberRef(Enclosing.current)
+    ),
+  release: (ticket, value) => Effect.zipLeft(desk.release(ticket, value), forget)
+})
 
-const enclosingOf = ({ reentrant }: Settings, fiber: AnyFiber) =>
-  reentrant ? fiber.getFiberRef(Enclosing.current) : undefined
+const remember = (registry: Registry, ticket: Ticket): Effect.Effect<void> =>
+  FiberRef.update(Enclosing.current, (enclosing) => Enclosing.add(enclosing, registry, Lines.membersOf(ticket)))
+
+// Not `Effect.locally`: a scoped hold that was made inside the body may outlive it.
+const forget = FiberRef.update(Enclosing.current, Enclosing.prune)
+
+const deskOf = (registry: Registry, settings: Settings, by: string | undefined, fiber: AnyFiber): Desk => {
+  const desk = settings.log && Log.isHeard(fiber) ? logged(registry, by) : registry
+  return settings.reentrant ? reentrant(desk, registry, fiber) : desk
+}
 
 /**
  * `Effect.uninterruptibleMask` for an `f` that needs its fiber and only builds an
@@ -114,30 +131,20 @@ export const guard = <A, E, R>(
 ): Effect.Effect<A, E | AcquireLockFailed, R> =>
   uninterruptibly((restore, fiber) => {
     const { settings } = spec
-    const registry = registryOf(settings, fiber)
-    const desk = deskOf(registry, settings, by, fiber)
+    const desk = deskOf(registryOf(settings, fiber), settings, by, fiber)
     return desk.acquire(
       new Asking<A, E | AcquireLockFailed, R>(
         request(spec, true, fiber),
         (ticket) =>
-          Effect.matchCauseEffect(settings.reentrant ? within(restore(self), registry, ticket, fiber) : restore(self), {
+          Effect.matchCauseEffect(restore(self), {
             onFailure: (cause) => Effect.zipRight(desk.release(ticket, undefined), Effect.failCause(cause)),
             onSuccess: (value) => desk.release(ticket, value)
           }),
         refuse
       ),
-      enclosingOf(settings, fiber),
       restore
     )
   })
-
-/** Runs `self` inside a reentrant hold. */
-const within = <A, E, R>(self: Effect.Effect<A, E, R>, registry: Registry, ticket: Ticket, fiber: AnyFiber) =>
-  Effect.locally(
-    self,
-    Enclosing.current,
-    Enclosing.add(fiber.getFiberRef(Enclosing.current), registry, Lines.membersOf(ticket))
-  )
 
 /** Holds until the scope closes; `give` makes what the holder gets. */
 export const scoped = <A>(
@@ -152,29 +159,16 @@ export const scoped = <A>(
     return desk.acquire(
       new Asking<A, AcquireLockFailed, never>(
         request(spec, false, fiber),
-        (ticket) => {
-          const held = give(ticket, registry)
-          return settings.reentrant
-            ? Effect.zipRight(
-              Scope.addFinalizerExit(scope, () => Effect.zipRight(desk.release(ticket, undefined), forget)),
-              Effect.as(remember(registry, ticket), held)
-            )
-            : Effect.as(Scope.addFinalizerExit(scope, () => desk.release(ticket, undefined)), held)
-        },
+        (ticket) =>
+          Effect.as(
+            Scope.addFinalizerExit(scope, () => desk.release(ticket, undefined)),
+            give(ticket, registry)
+          ),
         refuse
       ),
-      enclosingOf(settings, fiber),
       restore
     )
   })
-
-const remember = (registry: Registry, ticket: Ticket): Effect.Effect<void> =>
-  FiberRef.update(
-    Enclosing.current,
-    (enclosing) => Enclosing.add(enclosing, registry, Lines.membersOf(ticket))
-  )
-
-const forget = FiberRef.update(Enclosing.current, Enclosing.live)
 
 /** What the holder of one lock can do with it. */
 export class Hold {
@@ -182,7 +176,7 @@ export class Hold {
   private readonly ticket: Ticket
   private readonly registry: Registry
   constructor(ticket: Ticket, registry: Registry) {
-    this.key = ticket.key
+    this.key = ticket.key.main
     this.ticket = ticket
     this.registry = registry
   }

@@ -33,17 +33,19 @@ export const find = (from: Enclosing | undefined, registry: object, key: LockKey
   return undefined
 }
 
-/** With `holds` as the innermost, and without those that are over. */
+/** With `holds` as the innermost. */
 export const add = (
   enclosing: Enclosing | undefined,
   registry: object,
   holds: ReadonlyArray<Ticket>
-): Enclosing | undefined =>
-  holds.reduce<Enclosing | undefined>((outer, hold) => ({ registry, hold, outer }), live(enclosing))
+): Enclosing | undefined => holds.reduce<Enclosing | undefined>((outer, hold) => ({ registry, hold, outer }), enclosing)
 
-/** Without the holds that are over. */
-export const live = (from: Enclosing | undefined): Enclosing | undefined => {
-  if (from === undefined) return undefined
-  const outer = live(from.outer)
-  return from.hold.ended ? outer : outer === from.outer ? from : { ...from, outer }
+/** Without the holds that are over. Mostly that is the innermost, and holds may be many thousands deep. */
+export const prune = (from: Enclosing | undefined): Enclosing | undefined => {
+  let inner = from
+  while (inner !== undefined && inner.hold.ended) inner = inner.outer
+  if (inner !== from || inner === undefined) return inner
+  const all: Array<Enclosing> = []
+  for (let at: Enclosing | undefined = from; at !== undefined; at = at.outer) if (!at.hold.ended) all.push(at)
+  return all.reduceRight<Enclosing | undefined>((outer, { hold, registry }) => ({ registry, hold, outer }), undefined)
 }

@@ -13,7 +13,10 @@ import type { Ticket } from "./ticket.ts"
 /** Gives up: leaves the lines, or passes on what was granted meanwhile. */
 export const giveUp = (ledger: Ledger, lines: Table, ticket: Ticket): Table => {
   if (ticket.ended) return lines
-  if (!Lines.isWaiting(lines, ticket)) return end(ledger, lines, ticket)
+  if (!Lines.isWaiting(lines, ticket)) {
+    // A hold that was made exclusive stays so: others may have relied on it already.
+    return ticket.upgrades === undefined ? end(ledger, lines, ticket) : lines
+  }
   ticket.ended = true
   if (ticket.upgrades !== undefined) ticket.upgrades.upgrade = undefined
   ledger.fibers.stopWaiting(ticket)
@@ -36,7 +39,8 @@ export const end = (ledger: Ledger, lines: Table, ticket: Ticket): Table => {
 
 /** From here on its holder holds no more of it than what is nested in it. */
 const cease = (ledger: Ledger, lines: Table, hold: Ticket): Table => {
-  if (hold.upgrade !== undefined) lines = endUpgrade(ledger, lines, hold)
+  // What is nested in it relies on all that it had, until that is given back.
+  if (hold.upgrade !== undefined && !(hold.reentrant && hold.isUpgraded)) lines = endUpgrade(ledger, lines, hold)
   hold.ended = true
   ledger.fibers.release(hold)
   return lines
@@ -46,18 +50,27 @@ const cease = (ledger: Ledger, lines: Table, hold: Ticket): Table => {
 export const endUpgrade = (ledger: Ledger, lines: Table, hold: Ticket): Table => {
   const upgrade = hold.upgrade!
   const waited = Lines.isWaiting(lines, upgrade)
+  if (!waited) return end(ledger, lines, upgrade)
   lines = giveUp(ledger, lines, upgrade)
-  if (waited) upgrade.open("ended")
+  upgrade.open("ended")
   return lines
 }
 
-/** Requests inside it that still wait go to the line in which the hold itself stands; those that hold keep it. */
+/**
+ * Requests inside it that still wait go to where the innermost hold around it that
+ * has not ended leads, or to the main line. Those that hold keep it, and so do
+ * their upgrades.
+ */
 const endReentrant = (ledger: Ledger, lines: Table, hold: Ticket): Table => {
   const nested = Lines.find(lines, hold.inside)
-  const moved = nested === undefined ? [] : Array.from(Line.waiters(nested), Lines.leader)
+  const moved = nested === undefined
+    ? []
+    : Array.from(Line.waiters(nested), Lines.leader).filter(({ upgrades }) => upgrades === undefined)
+  let { key } = hold
+  while (key.within !== undefined && key.within.ended) key = key.within.key
   for (const request of moved) {
     lines = ledger.grant(Lines.move(lines, request, () => {
-      for (const member of Lines.membersOf(request)) if (member.key.within === hold) member.change({ key: hold.key })
+      for (const member of Lines.membersOf(request)) if (member.key.within === hold) member.change({ key })
     }))
   }
   lines = giveBack(ledger, lines, hold)
@@ -67,6 +80,7 @@ const endReentrant = (ledger: Ledger, lines: Table, hold: Ticket): Table => {
 /** Gives the permits of a hold that has ended back, unless a lock nested in it is held still. */
 const giveBack = (ledger: Ledger, lines: Table, hold: Ticket): Table => {
   if (Lines.find(lines, hold.inside) !== undefined) return lines
+  if (hold.upgrade !== undefined) lines = endUpgrade(ledger, lines, hold)
   ledger.events.emitOne("Released", hold)
   lines = ledger.grant(Lines.releaseOne(lines, hold))
   const outer = hold.key.within

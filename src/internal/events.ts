@@ -10,6 +10,7 @@ export interface Event {
   readonly _tag: "Waiting" | "Granted" | "Released" | "Abandoned"
   readonly key: LockKey
   readonly request: ReturnType<Ticket["describe"]>
+  readonly within: ReturnType<Ticket["describe"]> | undefined
 }
 
 export class Events {
@@ -24,7 +25,8 @@ export class Events {
   /** The same of one member of a request for several locks. */
   emitOne(tag: Event["_tag"], member: Ticket): void {
     if (this.listeners.size === 0) return
-    const event: Event = { _tag: tag, key: member.key, request: member.describe() }
+    const { key } = member
+    const event: Event = { _tag: tag, key: key.main, request: member.describe(), within: key.within?.describe() }
     for (const listener of this.listeners) listener.unsafeOffer(event)
   }
 

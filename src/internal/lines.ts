@@ -216,9 +216,9 @@ export const violation = <R extends Request>(lines: Lines<R>): string | undefine
     if (first !== undefined && membersOf(first).every((member) => isHead(lines, member))) {
       return `${key}: the head could hold and was not granted`
     }
-    for (const holder of Line.holders(line)) {
-      const missing = membersOf(holder).find((member) => isWaiting(lines, member))
-      if (missing !== undefined) return `${missing.key}: a request holds a part of what it waits for`
+    for (const waiter of Line.waiters(line)) {
+      const missing = membersOf(waiter).find((member) => !isWaiting(lines, member))
+      if (missing !== undefined) return `${missing.key}: a request waits in other lines, and not in this one`
     }
   }
   return undefined

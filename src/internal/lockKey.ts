@@ -17,11 +17,14 @@ export class LockKey implements Equal.Equal {
   readonly prefix: string | undefined
   readonly name: string
   readonly within: Ticket | undefined
+  /** The key without the hold that it is nested in: equal for all locks of one name, as programs see it. */
+  readonly main: LockKey
   readonly hash: number
   constructor(prefix: string | undefined, name: string, within: Ticket | undefined, hash: number) {
     this.prefix = prefix
     this.name = name
     this.within = within
+    this.main = within === undefined ? this : within.key.main
     this.hash = hash
   }
   [Hash.symbol](): number {
@@ -69,4 +72,4 @@ export const parse = (prefix: unknown, name: unknown): LockKey => {
 
 /** The key of the lock that is nested in a hold of `key`. */
 export const inside = (key: LockKey, hold: Ticket): LockKey =>
-  new LockKey(key.prefix, key.name, hold, Hash.optimize(key.hash ^ Hash.number(hold.ticket)))
+  new LockKey(key.prefix, key.name, hold, Hash.optimize(key.main.hash ^ Hash.number(hold.ticket)))

@@ -22,7 +22,7 @@ import { Ledger, type Table, type Transitions, transitions } from "./ledger.ts"
 import * as Line from "./line.ts"
 import * as Lines from "./lines.ts"
 import * as Key from "./lockKey.ts"
-import { holders, type Obstacle, obstacle, type Refused, stand, type Standing } from "./standing.ts"
+import { holders, obstacle, type Refused, stand, type Standing } from "./standing.ts"
 import type { Ticket } from "./ticket.ts"
 import * as Upgrading from "./upgrading.ts"
 
@@ -95,12 +95,9 @@ export class Registry {
     return undefined
   }
 
-  /** Gives up a request, granted or not; says what is in its way. */
-  protected cancel(ticket: Ticket): Effect.Effect<Obstacle> {
-    return this.transact((lines) => {
-      const next = Ending.giveUp(this.ledger, lines, ticket)
-      return [obstacle(next, ticket), next]
-    })
+  /** Gives up a request, granted or not. */
+  protected cancel(ticket: Ticket): Effect.Effect<void> {
+    return this.transact((lines) => [undefined, Ending.giveUp(this.ledger, lines, ticket)])
   }
 
   /** Ends the hold and hands the permits on; `value` is what the hold was good for. */
@@ -127,7 +124,10 @@ export class Registry {
         stop()
         if (opened === "granted") return use(ticket)
         if (opened === "ended") return Effect.die(Upgrading.ended(ticket))
-        return Effect.flatMap(this.cancel(ticket), (obstacle) => refuse(ticket, { reason: "Timeout", ...obstacle }))
+        return Effect.flatMap(
+          Effect.zipRight(this.cancel(ticket), this.look((lines) => obstacle(lines, ticket))),
+          (obstacle) => refuse(ticket, { reason: "Timeout", ...obstacle })
+        )
       }
     })
   }
@@ -135,8 +135,8 @@ export class Registry {
   /** Asks for the lock, or the locks. Must run uninterruptible: only the wait runs under `restore`. */
   acquire<A, E, R>(
     asking: Asking<A, E, R>,
-    enclosing: Enclosing.Enclosing | undefined,
-    restore: Restore
+    restore: Restore,
+    enclosing?: Enclosing.Enclosing
   ): Effect.Effect<A, E, R> {
     const { refuse, ticket, use } = asking
     return Effect.flatMap(this.request(ticket, enclosing), (standing) =>
@@ -194,7 +194,7 @@ export class Registry {
 }
 
 const describe = ([key, line]: [Key.LockKey, Line.Line<Ticket>]) => ({
-  key,
+  key: key.main,
   permits: line.limit === Lines.everything ? Infinity : line.limit,
   holders: Array.from(Line.holders(line)).filter((holder) => !holder.isUpgraded).map((holder) => holder.describe()),
   waiters: Array.from(Line.waiters(line), (waiter, i) => ({ ...waiter.describe(), position: i + 1 })),

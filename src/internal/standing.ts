@@ -70,10 +70,11 @@ const stay = (ledger: Ledger, before: Table, lines: Table, ticket: Ticket): read
     : undefined
   if (reason !== undefined) {
     // It does not wait: it takes what it is let pass to, or nothing.
+    const refused: Refused = { reason, ...obstacle(before, ticket) }
     const passing = closing ? Waits.yielding(world, ticket) : undefined
     const step = passing?.request === ticket ? letPass(ledger, lines, passing) : undefined
     if (step !== undefined && step.granted.length > 0) return ["granted", ledger.grant(step)]
-    return [{ reason, ...obstacle(before, ticket) }, before]
+    return [refused, before]
   }
   if (!closing) return ["waiting", lines]
   if (!ticket.timed) {
@@ -98,7 +99,7 @@ const letPass = (ledger: Ledger, lines: Table, { before, request }: Waits.Yield)
 
 /** Lets pass whom `ticket`, which has begun to wait, and others because of it, would now wait for in a cycle. */
 export const untie = (ledger: Ledger, lines: Table, ticket: Ticket): Table => {
-  if (!isWaiting(ledger, ticket)) return lines
+  if (!isWaiting(ledger, ticket) || !Waits.canCloseCycle({ lines, fibers: ledger.fibers }, ticket)) return lines
   for (const request of Waits.affected({ lines, fibers: ledger.fibers }, ticket)) {
     while (isWaiting(ledger, request)) {
       const next = Waits.yielding({ lines, fibers: ledger.fibers }, request)

@@ -12,8 +12,8 @@
  *   request is left, to honour some order would close a cycle of waits, and
  *   somebody has to pass.
  *
- * Only a request that begins to wait can close a cycle. To let one pass adds no
- * wait that was not there before: those whom it passes waited for its fiber.
+ * Only a request that begins to wait can close a cycle. To let one pass adds none:
+ * it goes on, whatever those whom it passes do.
  */
 import type { Fibers } from "./fibers.ts"
 import * as Line from "./line.ts"
@@ -31,13 +31,17 @@ type Requests = Set<Ticket>
 
 const lineOf = (world: World, member: Ticket): Line.Line<Ticket> => Lines.find(world.lines, member.key)!
 
-/** The holds that must end before the permits of `hold` are back: itself, and those nested in it. */
+/**
+ * The holds that must end before the permits of `hold` are back: itself, and those
+ * nested in it. An upgrade ends with what it upgraded, whoever asked for it.
+ */
 function* keepers(world: World, hold: Ticket): Iterable<Ticket> {
-  if (!hold.ended) yield hold
-  if (!hold.reentrant) return
-  const nested = Lines.find(world.lines, hold.inside)
-  if (nested === undefined) return
-  for (const inner of Line.holders(nested)) yield* keepers(world, inner)
+  const holds = [hold.upgrades ?? hold]
+  for (const one of holds) {
+    if (!one.ended) yield one
+    const nested = one.reentrant ? Lines.find(world.lines, one.inside) : undefined
+    if (nested !== undefined) { for (const inner of Line.holders(nested)) holds.push(inner.upgrades ?? inner) }
+  }
 }
 
 const waitOf = (world: World, keeper: Ticket): Ticket | undefined => world.fibers.waitOf(keeper.fiberId.id)
@@ -82,8 +86,10 @@ const holdChain = (world: World, request: Ticket): Requests => {
 }
 
 /**
- * Can it close a cycle? Somebody must wait for its fiber, or have been put
- * behind it. Most requests are told apart by this alone.
+ * Can it close a cycle? Somebody must wait for its fiber, or have been put behind
+ * it. Who has been put behind a request for one lock waited for all before it
+ * already, so then it must need more of its holders, one of whom waits. Most
+ * requests are told apart by this alone.
  */
 export const canCloseCycle = (world: World, request: Ticket): boolean => {
   for (const hold of world.fibers.holdsOf(request.fiberId.id)) {
@@ -92,7 +98,15 @@ export const canCloseCycle = (world: World, request: Ticket): boolean => {
       if (line !== undefined && Line.isAwaited(line)) return true
     }
   }
-  return !Lines.membersOf(request).every((member) => Line.isLast(lineOf(world, member), member))
+  if (Lines.membersOf(request).every((member) => Line.isLast(lineOf(world, member), member))) return false
+  return request.members !== undefined || isHolderWaiting(world, lineOf(world, request))
+}
+
+const isHolderWaiting = (world: World, line: Line.Line<Ticket>): boolean => {
+  for (const hold of Line.holders(line)) {
+    for (const keeper of keepers(world, hold)) if (waitOf(world, keeper) !== undefined) return true
+  }
+  return false
 }
 
 /**
@@ -182,20 +196,26 @@ const honoured = (
   counts: (keeper: Ticket) => boolean
 ): Requests => {
   const stuck = new Set(requests)
+  // The stuck become fewer and never more, so the first of them in a line only moves backwards.
+  const rests = new Map(Array.from(lines, (line) => {
+    const rest = Line.waiters(line)[Symbol.iterator]()
+    return [line, { rest, first: rest.next() }]
+  }))
+  const first = (line: Line.Line<Ticket>): Ticket | undefined => {
+    const at = rests.get(line)!
+    while (at.first.done !== true && !stuck.has(Lines.leader(at.first.value))) at.first = at.rest.next()
+    return at.first.done === true ? undefined : at.first.value
+  }
   const canGo = (member: Ticket) => {
-    for (const waiter of Line.waiters(lineOf(world, member))) {
-      if (stuck.has(Lines.leader(waiter))) return waiter === member && fits(world, member, stuck, counts)
-    }
-    return false
+    const line = lineOf(world, member)
+    return first(line) === member && fits(world, member, stuck, counts)
   }
   for (let before = -1; before !== stuck.size;) {
     before = stuck.size
     for (const line of lines) {
-      for (const waiter of Line.waiters(line)) {
-        const waiting = Lines.leader(waiter)
-        if (!stuck.has(waiting)) continue
-        if (!Lines.membersOf(waiting).every(canGo)) break
-        stuck.delete(waiting)
+      for (let next = first(line); next !== undefined; next = first(line)) {
+        if (!Lines.membersOf(next).every(canGo)) break
+        stuck.delete(Lines.leader(next))
       }
     }
   }

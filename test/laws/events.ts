@@ -1,5 +1,4 @@
 /** Replays what a registry told, and sees whether it makes sense. */
-import { MutableHashMap, Option } from "effect"
 import type { LockEvent, LockKey, LockRequest } from "effect-locks"
 
 const next: Readonly<Record<string, ReadonlyArray<LockEvent["_tag"]>>> = {
@@ -18,13 +17,14 @@ export const implausible = (
 ): ReadonlyArray<string> => {
   const wrong: Array<string> = []
   const last = new Map<string, LockEvent["_tag"]>()
-  const holding = MutableHashMap.empty<LockKey, ReadonlyArray<LockRequest>>()
-  for (const { _tag, key, request } of events) {
+  const holding = new Map<string, ReadonlyArray<LockRequest>>()
+  for (const { _tag, key, request, within } of events) {
+    const place = `${key.prefix}/${key.name} in ${within?.ticket}`
     const id = `${key.prefix}/${key.name} ${request.ticket}`
     const before = last.get(id) ?? ""
     if (!next[before]!.includes(_tag)) wrong.push(`${id}: ${_tag} after ${before}`)
     last.set(id, _tag)
-    const held = Option.getOrElse(MutableHashMap.get(holding, key), (): ReadonlyArray<LockRequest> => [])
+    const held = holding.get(place) ?? []
     const others = held.filter(({ ticket }) => ticket !== request.ticket)
     if (_tag === "Released" && others.length === held.length) wrong.push(`${id}: released, but not held`)
     if (_tag === "Granted") {
@@ -38,8 +38,8 @@ export const implausible = (
         : others.some(({ mode }) => mode === "exclusive")
       if (excluded || (request.mode === "shared" && taken > permits(key))) wrong.push(`${id}: granted beside others`)
     }
-    if (_tag === "Granted") MutableHashMap.set(holding, key, [...others, request])
-    if (_tag === "Released") MutableHashMap.set(holding, key, others)
+    if (_tag === "Granted") holding.set(place, [...others, request])
+    if (_tag === "Released") holding.set(place, others)
   }
   for (const [id, tag] of last) if (tag !== "Released" && tag !== "Abandoned") wrong.push(`${id}: ${tag} in the end`)
   return wrong

@@ -1,9 +1,22 @@
 /** What readers and writers are promised, and those who change from one to the other. */
 import { assert } from "@effect/vitest"
-import { Effect, Exit, Fiber, Scope } from "effect"
-import { AcquireLockFailed, type Held, lock, lockAll, type LockRegistry } from "effect-locks"
+import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
+import { AcquireLockFailed, type Held, lock, lockAll, type LockRegistry, withLockAll } from "effect-locks"
 import { settle } from "../utils/sweep.js"
-import { ended, holder, inside, isFree, type Law, law, lockOf, scopedLock, start, waiting, withLock } from "./law.js"
+import {
+  ended,
+  holder,
+  inside,
+  isFree,
+  type Law,
+  law,
+  lockOf,
+  scopedLock,
+  start,
+  visit,
+  waiting,
+  withLock
+} from "./law.js"
 
 const shared = { mode: "shared" } as const
 
@@ -215,5 +228,53 @@ export const upgrades: ReadonlyArray<Law> = [
       assert.isFalse(yield* isFree(withLock, registry, "a", shared))
       yield* Scope.close(scope, Exit.void)
       assert.isUndefined(yield* lockOf(registry, "a"))
-    }))
+    })),
+
+  law(
+    "an upgrade that was granted stays, although its fiber is interrupted before it learns of it",
+    (registry) =>
+      Effect.gen(function*() {
+        const one = yield* hold(registry, "shared", true)
+        const two = yield* hold(registry, "shared")
+        const upgrading = yield* start(one.held.upgrade)
+        const reader = yield* holder(withLock, registry, "x", shared)
+        // Granted by the release, and interrupted in the same step; meanwhile another has been told that it is exclusive.
+        yield* Effect.zipRight(Effect.fork(two.close), Effect.yieldNow())
+        yield* one.held.upgrade
+        yield* Fiber.interruptFork(upgrading)
+        yield* settle
+        assert.isTrue(ended(upgrading))
+        assert.strictEqual(one.held.mode, "exclusive")
+        assert.isFalse(reader.isIn())
+        yield* one.held.downgrade
+        yield* settle
+        assert.isTrue(reader.isIn())
+        yield* reader.letGo
+        yield* one.close
+      })
+  ),
+
+  law(
+    "an upgrade under Effect.timeout is a hold of whoever holds the lock: orders yield to it",
+    (registry) =>
+      Effect.gen(function*() {
+        const go = yield* Deferred.make<void>()
+        let done = false
+        const other = yield* holder(withLock, registry, "b", shared)
+        const fiber = yield* start(Effect.scoped(Effect.gen(function*() {
+          const held = yield* lock("x", { mode: "shared", registry })
+          yield* Effect.timeout(held.upgrade, "1 hour")
+          yield* Deferred.await(go)
+          yield* lock("b", { registry })
+          done = true
+        })))
+        const all = yield* visit((body) => withLockAll(body, [{ name: "x", mode: "shared" }, "b"], { registry }))
+        yield* Deferred.succeed(go, undefined)
+        yield* settle
+        assert.isFalse(done || all.isIn())
+        yield* other.letGo
+        assert.isTrue(done && ended(fiber) && all.isIn())
+        yield* all.letGo
+      })
+  )
 ]

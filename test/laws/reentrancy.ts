@@ -1,6 +1,6 @@
 /** What a reentrant hold is good for, for whom, and for how long. */
 import { assert } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Fiber, Layer, ManagedRuntime, Runtime, Scope, TestClock } from "effect"
+import { Context, Deferred, Effect, Equal, Exit, Fiber, Layer, ManagedRuntime, Runtime, Scope, TestClock } from "effect"
 import {
   AcquireLockFailed,
   lock,
@@ -310,5 +310,113 @@ export const reentrancy: ReadonlyArray<Law> = [
       const stays = yield* stay(registry)
       assert.isTrue(stays.isIn())
       yield* stays.letGo
+    })),
+
+  law(
+    "an upgraded hold that ends keeps everything until the exclusive lock nested in it has ended",
+    (registry) =>
+      Effect.gen(function*() {
+        const scope = yield* Scope.make()
+        const gate = yield* Deferred.make<void>()
+        const inner = yield* Effect.scoped(Effect.gen(function*() {
+          const held = yield* lock("x", { mode: "shared", reentrant: true, registry })
+          yield* held.upgrade
+          return yield* Effect.zipLeft(Effect.forkIn(enter(registry)(Deferred.await(gate)), scope), settle)
+        }))
+        assert.deepStrictEqual(yield* waits(registry), ["main 1 0", "nested 1 0"])
+        const reader = yield* holder(withLock, registry, "x", { mode: "shared" })
+        assert.isFalse(reader.isIn())
+        yield* Deferred.succeed(gate, undefined)
+        yield* Fiber.join(inner)
+        yield* settle
+        assert.isTrue(reader.isIn())
+        yield* reader.letGo
+      })
+  ),
+
+  law(
+    "an upgrade nested in a hold that has ended is granted when the other readers there leave",
+    (registry) =>
+      Effect.gen(function*() {
+        const shared = lock("x", { mode: "shared", reentrant: true, registry })
+        const [one, two] = [yield* Scope.make(), yield* Scope.make()]
+        const upgrading = yield* Effect.orDie(
+          enter(registry)(Effect.gen(function*() {
+            // By fibers of their own: the second of one fiber would be nested in its first.
+            const [held] = yield* Effect.all([Scope.extend(shared, one), Scope.extend(shared, two)], { concurrency: 2 })
+            return yield* Effect.zipLeft(Effect.forkDaemon(held.upgrade), settle)
+          }))
+        )
+        assert.isFalse(ended(upgrading))
+        yield* Scope.close(two, Exit.void)
+        yield* settle
+        assert.isTrue(ended(upgrading))
+        assert.isFalse(yield* isFree(withLock, registry, "x"))
+        yield* Scope.close(one, Exit.void)
+        assert.isTrue(yield* isFree(withLock, registry, "x"))
+      })
+  ),
+
+  law(
+    "an inner request outlives two holds around it, gives up, and leaves nothing",
+    (registry) =>
+      Effect.gen(function*() {
+        const other = yield* holder(withLock, registry, "y")
+        const gates = [yield* Deferred.make<void>(), yield* Deferred.make<void>()] as const
+        const fork = <A, E>(effect: Effect.Effect<A, E>) => Effect.zipLeft(Effect.forkDaemon(effect), settle)
+        let deep: Fiber.RuntimeFiber<void, AcquireLockFailed> | undefined
+        const inner = enter(registry)(Effect.zipRight(
+          Effect.map(
+            fork(withLockAll(Effect.void, ["y", "x"], { reentrant: true, registry })),
+            (fiber) => deep = fiber
+          ),
+          Deferred.await(gates[1])
+        ))
+        const outer = yield* start(enter(registry)(Effect.zipRight(fork(inner), Deferred.await(gates[0]))))
+        yield* settle
+        for (const gate of gates) yield* Effect.zipRight(Deferred.succeed(gate, undefined), settle)
+        assert.isTrue(ended(outer))
+        assert.isFalse(ended(deep!))
+        yield* Fiber.interrupt(deep!)
+        assert.isTrue(yield* isFree(withLock, registry, "x"))
+        yield* other.letGo
+      })
+  ),
+
+  law(
+    "a scoped hold that outlives the body in which it was made is not forgotten",
+    (registry) =>
+      Effect.gen(function*() {
+        const inner = lock("y", { reentrant: true, registry })
+        yield* Effect.scoped(Effect.zipRight(enter(registry)(inner), inner))
+        assert.isTrue(yield* isFree(withLock, registry, "x"))
+        assert.isTrue(yield* isFree(withLock, registry, "y"))
+      })
+  ),
+
+  law("many thousands deep, and hand over hand", (registry) =>
+    Effect.gen(function*() {
+      const deep = (n: number): Effect.Effect<number, AcquireLockFailed> =>
+        n === 0 ? Effect.succeed(0) : enter(registry)(Effect.suspend(() => deep(n - 1)))
+      assert.strictEqual(yield* deep(20_000), 0)
+      let last: Scope.CloseableScope | undefined
+      for (let i = 0; i < 100; i++) {
+        const next = yield* Scope.make()
+        yield* Scope.extend(lock(`hand ${i}`, { reentrant: true, registry }), next)
+        if (last !== undefined) yield* Scope.close(last, Exit.void)
+        last = next
+      }
+      yield* Scope.close(last!, Exit.void)
+    })),
+
+  law("its key is the key of the lock", (registry) =>
+    Effect.gen(function*() {
+      yield* Effect.scoped(Effect.gen(function*() {
+        const again = lock("x", { reentrant: true, registry })
+        const [one, two] = [yield* again, yield* again]
+        assert.isTrue(Equal.equals(one.key, two.key))
+        const keys = (yield* registry.snapshot).map(({ key }) => key)
+        assert.isTrue(keys.length === 2 && keys.every((key) => Equal.equals(key, one.key)))
+      }))
     }))
 ]
