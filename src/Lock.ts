@@ -33,7 +33,8 @@ export interface Held {
    *   would wait for the other to leave. Let go of the hold, so that the other
    *   can go on. So it does for a hold that is nested in a shared one.
    * - Interrupting the wait keeps the shared hold. There is no timeout of its
-   *   own: use `Effect.timeout`.
+   *   own: use `Effect.timeout`. An interruption or a timeout that meets the grant
+   *   leaves the hold exclusive; `mode` tells.
    * - A wait for a reader who waits, through `withLock`, for this fiber dies with
    *   `Deadlock`.
    * - Dies when the lock is not held any more, or its scope closes meanwhile.

@@ -23,7 +23,8 @@ export interface WaitOptions {
   readonly fair?: boolean | undefined
   /**
    * `false` fails at once with `AcquireLockFailed` (reason `Busy`) when the
-   * lock is held or awaited. It wins over `timeout`.
+   * lock is held or awaited, unless only those await it who are waiting for what
+   * this fiber holds: these it may pass. It wins over `timeout`.
    * @default true
    */
   readonly blocking?: boolean | undefined
@@ -44,7 +45,8 @@ export interface WaitOptions {
   readonly priority?: number | undefined
   /**
    * Fails with `AcquireLockFailed` (reason `QueueFull`) instead of waiting when
-   * this many requests wait already. 0 never waits.
+   * this many requests wait already. 0 never waits. What it may pass it takes, as
+   * with `blocking: false`.
    * @default unlimited
    */
   readonly maxWaiting?: number | undefined

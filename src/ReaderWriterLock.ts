@@ -29,7 +29,8 @@ import type { AcquireLockFailed } from "./LockError.ts"
  * `Effect.all` inside a hold work. An owner may read and write again inside its
  * hold; several that do so at once exclude each other as readers and writers do.
  *
- * - *write, then read or write*: legal.
+ * - *write, then read or write*: legal. Not *write, then read, then write*, since
+ *   others may read beside the inner read.
  * - *read, then read*: legal, also while a writer waits.
  * - *read, then write*: fails at once with `AcquireLockFailed` (reason
  *   `UpgradeConflict`) and keeps the read lock. Two readers that became writers
