@@ -517,6 +517,14 @@ describe("withLock", () => {
       assert.deepStrictEqual(yield* LockRegistry.snapshot, [])
     }).pipe(Effect.provide(LockRegistry.layer)))
 
+  it.effect("reentrant holds may be many thousands deep", () =>
+    Effect.gen(function*() {
+      const deep = (n: number): Effect.Effect<number, AcquireLockFailed, LockRegistry> =>
+        n === 0 ? Effect.succeed(0) : withLock(Effect.suspend(() => deep(n - 1)), "x", { reentrant: true })
+      assert.strictEqual(yield* deep(20_000), 0)
+      assert.deepStrictEqual(yield* LockRegistry.snapshot, [])
+    }).pipe(Effect.provide(LockRegistry.layer)), 60_000)
+
   it.effect("one value may run many times, at once", () =>
     Effect.gen(function*() {
       let count = 0
