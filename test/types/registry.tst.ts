@@ -67,7 +67,12 @@ describe("LockRegistry", () => {
 describe("what a registry tells", () => {
   test("LockKey", () => {
     expect<LockKey>().type.toBe<
-      { readonly prefix: string | undefined; readonly name: string; readonly toString: () => string }
+      {
+        readonly prefix: string | undefined
+        readonly name: string
+        readonly toJSON: () => { readonly prefix: string | undefined; readonly name: string }
+        readonly toString: () => string
+      }
     >()
   })
 
@@ -102,6 +107,7 @@ describe("what a registry tells", () => {
       readonly _tag: "Waiting" | "Granted" | "Released" | "Abandoned"
       readonly key: LockKey
       readonly request: LockRequest
+      readonly within: LockRequest | undefined
     }>()
   })
 })
