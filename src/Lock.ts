@@ -144,12 +144,7 @@ export const withLock: {
     name: string,
     options: O & Known<O>
   ): Effect.Effect<A, AcquireError<O> | E, R | RegistryOf<O>>
-} = function(...args: ReadonlyArray<any>): any {
-  // Not `dual`, whose spread of `arguments` costs a tenth of an uncontended acquisition.
-  return Effect.isEffect(args[0])
-    ? guarded(args[0], args[1], args[2])
-    : (self: Effect.Effect<unknown, unknown, unknown>) => guarded(self, args[0], args[1])
-}
+} = Acquire.firstOrLast(guarded)
 
 /**
  * A function under a lock, as `synchronized` returns it.

@@ -120,8 +120,4 @@ export const withLockAll: {
     names: ReadonlyArray<LockTarget>,
     options: O & Known<O>
   ): Effect.Effect<A, AcquireAllError<O> | E, R | RegistryOf<O>>
-} = function(...args: ReadonlyArray<any>): any {
-  return Effect.isEffect(args[0])
-    ? guarded(args[0], args[1], args[2])
-    : (self: Effect.Effect<unknown, unknown, unknown>) => guarded(self, args[0], args[1])
-}
+} = Acquire.firstOrLast(guarded)

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Acquire from "./internal/acquire.ts"
 import * as Options from "./internal/options.ts"
@@ -109,8 +109,4 @@ export const withSemaphore: {
     name: string,
     options: O & Known<O, SemaphoreOptions>
   ): Effect.Effect<A, AcquireError<O> | E, R | RegistryOf<O>>
-} = function(...args: ReadonlyArray<any>): any {
-  return Effect.isEffect(args[0])
-    ? guarded(args[0], args[1], args[2])
-    : (self: Effect.Effect<unknown, unknown, unknown>) => guarded(self, args[0], args[1])
-}
+} = Acquire.firstOrLast(guarded)

@@ -7,7 +7,7 @@
 import type { Ledger, Table } from "./ledger.ts"
 import * as Line from "./line.ts"
 import * as Lines from "./lines.ts"
-import { untie } from "./standing.ts"
+import { settle } from "./standing.ts"
 import type { Ticket } from "./ticket.ts"
 
 /** Gives up: leaves the lines, or passes on what was granted meanwhile. */
@@ -29,7 +29,6 @@ export const end = (ledger: Ledger, lines: Table, ticket: Ticket): Table => {
   if (ticket.ended) return lines
   if (ticket.members === undefined) lines = cease(ledger, lines, ticket)
   else for (const member of ticket.members) lines = cease(ledger, lines, member)
-  if (ticket.upgrades !== undefined) ticket.upgrades.upgrade = undefined
   if (ticket.reentrant) {
     return Lines.membersOf(ticket).reduce((lines, member) => endReentrant(ledger, lines, member), lines)
   }
@@ -50,7 +49,10 @@ const cease = (ledger: Ledger, lines: Table, hold: Ticket): Table => {
 export const endUpgrade = (ledger: Ledger, lines: Table, hold: Ticket): Table => {
   const upgrade = hold.upgrade!
   const waited = Lines.isWaiting(lines, upgrade)
-  if (!waited) return end(ledger, lines, upgrade)
+  if (!waited) {
+    hold.upgrade = undefined
+    return end(ledger, lines, upgrade)
+  }
   lines = giveUp(ledger, lines, upgrade)
   upgrade.open("ended")
   return lines
@@ -74,7 +76,7 @@ const endReentrant = (ledger: Ledger, lines: Table, hold: Ticket): Table => {
     }))
   }
   lines = giveBack(ledger, lines, hold)
-  return moved.reduce((lines, request) => untie(ledger, lines, request), lines)
+  return moved.reduce((lines, request) => settle(ledger, lines, request), lines)
 }
 
 /** Gives the permits of a hold that has ended back, unless a lock nested in it is held still. */

@@ -100,8 +100,7 @@ export const holds = <R extends Request>(line: Line<R>, request: R): boolean =>
 export const awaits = <R extends Request>(line: Line<R>, request: R): boolean =>
   RedBlackTree.has(line.waiting, request.place)
 
-export const isAwaited = <R extends Request>(line: Line<R>): boolean => RedBlackTree.size(line.waiting) > 0
-
+/** How many wait. */
 export const waiting = <R extends Request>(line: Line<R>): number => RedBlackTree.size(line.waiting)
 
 export const isLast = <R extends Request>(line: Line<R>, request: Request): boolean => {

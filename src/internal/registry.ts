@@ -22,7 +22,7 @@ import { Ledger, type Table, type Transitions, transitions } from "./ledger.ts"
 import * as Line from "./line.ts"
 import * as Lines from "./lines.ts"
 import * as Key from "./lockKey.ts"
-import { holders, obstacle, type Refused, stand, type Standing } from "./standing.ts"
+import { holders, holdersOf, obstacle, type Refused, stand, type Standing } from "./standing.ts"
 import type { Ticket } from "./ticket.ts"
 import * as Upgrading from "./upgrading.ts"
 
@@ -138,8 +138,16 @@ export class Registry {
     restore: Restore,
     enclosing?: Enclosing.Enclosing
   ): Effect.Effect<A, E, R> {
+    return this.follow(this.request(asking.ticket, enclosing), asking, restore)
+  }
+
+  private follow<A, E, R>(
+    requested: Effect.Effect<Standing>,
+    asking: Asking<A, E, R>,
+    restore: Restore
+  ): Effect.Effect<A, E, R> {
     const { refuse, ticket, use } = asking
-    return Effect.flatMap(this.request(ticket, enclosing), (standing) =>
+    return Effect.flatMap(requested, (standing) =>
       standing === "granted"
         ? use(ticket)
         : standing !== "waiting"
@@ -168,16 +176,8 @@ export class Registry {
 
   /** Makes the shared `hold` exclusive. Must run uninterruptible: only the wait runs under `restore`. */
   upgrade<A, E, R>(hold: Ticket, asking: Asking<A, E, R>, restore: Restore): Effect.Effect<A, E, R> {
-    const { refuse, ticket, use } = asking
-    return Effect.flatMap(
-      this.transact((lines) => Upgrading.upgrade(this.ledger, lines, hold, ticket)),
-      (standing) =>
-        standing === "granted"
-          ? use(ticket)
-          : standing === "waiting"
-          ? this.wait(asking, restore, () => {})
-          : refuse(ticket, standing)
-    )
+    const requested = this.transact((lines) => Upgrading.upgrade(this.ledger, lines, hold, asking.ticket))
+    return this.follow(requested, asking, restore)
   }
 
   get snapshot(): Effect.Effect<ReadonlyArray<ReturnType<typeof describe>>> {
@@ -196,7 +196,7 @@ export class Registry {
 const describe = ([key, line]: [Key.LockKey, Line.Line<Ticket>]) => ({
   key: key.main,
   permits: line.limit === Lines.everything ? Infinity : line.limit,
-  holders: Array.from(Line.holders(line)).filter((holder) => !holder.isUpgraded).map((holder) => holder.describe()),
+  holders: holdersOf(line).map((holder) => holder.describe()),
   waiters: Array.from(Line.waiters(line), (waiter, i) => ({ ...waiter.describe(), position: i + 1 })),
   within: key.within?.describe()
 })

@@ -27,9 +27,12 @@ export type Refused =
 export type Standing = "granted" | "waiting" | Refused
 
 /** Who holds it. An upgraded hold is told as what it was upgraded to. */
+export const holdersOf = (line: Line.Line<Ticket>): ReadonlyArray<Ticket> =>
+  Array.from(Line.holders(line)).filter((holder) => !holder.isUpgraded)
+
 export const holders = (lines: Table, key: LockKey): ReadonlyArray<Ticket> => {
   const line = Lines.find(lines, key)
-  return line === undefined ? [] : Array.from(Line.holders(line)).filter((holder) => !holder.isUpgraded)
+  return line === undefined ? [] : holdersOf(line)
 }
 
 /** The first lock of a request that is in its way. */
@@ -97,9 +100,14 @@ const letPass = (ledger: Ledger, lines: Table, { before, request }: Waits.Yield)
   })
 }
 
+/** Lets pass whom a request that has come to wait elsewhere would now wait for in a cycle. */
+export const settle = (ledger: Ledger, lines: Table, ticket: Ticket): Table =>
+  isWaiting(ledger, ticket) && Waits.canCloseCycle({ lines, fibers: ledger.fibers }, ticket)
+    ? untie(ledger, lines, ticket)
+    : lines
+
 /** Lets pass whom `ticket`, which has begun to wait, and others because of it, would now wait for in a cycle. */
-export const untie = (ledger: Ledger, lines: Table, ticket: Ticket): Table => {
-  if (!isWaiting(ledger, ticket) || !Waits.canCloseCycle({ lines, fibers: ledger.fibers }, ticket)) return lines
+const untie = (ledger: Ledger, lines: Table, ticket: Ticket): Table => {
   for (const request of Waits.affected({ lines, fibers: ledger.fibers }, ticket)) {
     while (isWaiting(ledger, request)) {
       const next = Waits.yielding({ lines, fibers: ledger.fibers }, request)

@@ -46,6 +46,16 @@ function* keepers(world: World, hold: Ticket): Iterable<Ticket> {
 
 const waitOf = (world: World, keeper: Ticket): Ticket | undefined => world.fibers.waitOf(keeper.fiberId.id)
 
+/** The requests by which those wait who hold the line. */
+function* waitsOfHolders(world: World, line: Line.Line<Ticket>): Iterable<Ticket> {
+  for (const hold of Line.holders(line)) {
+    for (const keeper of keepers(world, hold)) {
+      const waits = waitOf(world, keeper)
+      if (waits !== undefined) yield waits
+    }
+  }
+}
+
 const isCertain = (keeper: Ticket): boolean => keeper.owned
 const isAny = (): boolean => true
 
@@ -74,12 +84,7 @@ const holdChain = (world: World, request: Ticket): Requests => {
   const chain: Requests = new Set([request])
   for (const waiting of chain) {
     for (const member of Lines.membersOf(waiting)) {
-      for (const hold of Line.holders(lineOf(world, member))) {
-        for (const keeper of keepers(world, hold)) {
-          const waits = waitOf(world, keeper)
-          if (waits !== undefined) chain.add(waits)
-        }
-      }
+      for (const waits of waitsOfHolders(world, lineOf(world, member))) chain.add(waits)
     }
   }
   return chain
@@ -95,7 +100,7 @@ export const canCloseCycle = (world: World, request: Ticket): boolean => {
   for (const hold of world.fibers.holdsOf(request.fiberId.id)) {
     for (let at: Ticket | undefined = hold; at !== undefined; at = at.key.within) {
       const line = Lines.find(world.lines, at.key)
-      if (line !== undefined && Line.isAwaited(line)) return true
+      if (line !== undefined && Line.waiting(line) > 0) return true
     }
   }
   if (Lines.membersOf(request).every((member) => Line.isLast(lineOf(world, member), member))) return false
@@ -103,9 +108,7 @@ export const canCloseCycle = (world: World, request: Ticket): boolean => {
 }
 
 const isHolderWaiting = (world: World, line: Line.Line<Ticket>): boolean => {
-  for (const hold of Line.holders(line)) {
-    for (const keeper of keepers(world, hold)) if (waitOf(world, keeper) !== undefined) return true
-  }
+  for (const _ of waitsOfHolders(world, line)) return true
   return false
 }
 
@@ -177,12 +180,7 @@ const surroundings = (world: World, request: Ticket) => {
       if (lines.has(line)) continue
       lines.add(line)
       for (const waiter of Line.waiters(line)) requests.add(Lines.leader(waiter))
-      for (const hold of Line.holders(line)) {
-        for (const keeper of keepers(world, hold)) {
-          const waits = waitOf(world, keeper)
-          if (waits !== undefined) requests.add(waits)
-        }
-      }
+      for (const waits of waitsOfHolders(world, line)) requests.add(waits)
     }
   }
   return { requests, lines }

@@ -3,18 +3,12 @@ import { assert } from "@effect/vitest"
 import { Effect } from "effect"
 import { lock, type LockRegistry, semaphore, type SemaphoreOptions, withSemaphore } from "effect-locks"
 import { settle } from "../utils/sweep.js"
-import { ended, inside, type Law, law, lockOf, visit } from "./law.js"
+import { dies, ended, inside, type Law, law, lockOf, visit } from "./law.js"
 
 const permits = 5
 
 const taker = (registry: LockRegistry, take: number, options?: Partial<SemaphoreOptions>) =>
   visit((body) => withSemaphore(body, "x", { ...options, permits, take, registry }))
-
-const dies = (effect: Effect.Effect<unknown, unknown>, message: string) =>
-  Effect.map(Effect.exit(effect), (exit) => {
-    const text = exit._tag === "Failure" && exit.cause._tag === "Die" ? String(exit.cause.defect) : String(exit)
-    assert.strictEqual(text, `IllegalArgumentException: ${message}`)
-  })
 
 export const counting: ReadonlyArray<Law> = [
   law("as many as there are permits", (registry) =>

@@ -102,15 +102,17 @@ export const deadlocks: ReadonlyArray<Law> = [
     [one("b"), again("a")]
   ]),
 
-  law("two readers who both ask to write: the second dies, the first goes on", (registry) =>
-    Effect.gen(function*() {
-      const { one, read } = on(registry)
-      const fibers = [yield* nested(read("a"), one("a")), yield* nested(read("a"), one("a"))]
-      // The first waits for itself, so it dies already; what it held is back.
-      yield* fibers[0]!.goOn
-      assert.isDefined(deadlockOf(fibers[0]!.fiber))
-      yield* fibers[1]!.interrupt
-    })),
+  law(
+    "a reader who asks to write beside another reader dies, for it waits for itself",
+    (registry) =>
+      Effect.gen(function*() {
+        const { one, read } = on(registry)
+        const fibers = [yield* nested(read("a"), one("a")), yield* nested(read("a"), one("a"))]
+        yield* fibers[0]!.goOn
+        assert.isDefined(deadlockOf(fibers[0]!.fiber))
+        yield* fibers[1]!.interrupt
+      })
+  ),
 
   law("a reader that reads again is let pass the writer that waits for it", (registry) =>
     Effect.gen(function*() {

@@ -30,6 +30,13 @@ export const law = (
     }))
 })
 
+/** It dies of misuse, and says so. */
+export const dies = (effect: Effect.Effect<unknown, unknown>, message: string) =>
+  Effect.map(Effect.exit(effect), (exit) => {
+    const text = exit._tag === "Failure" && exit.cause._tag === "Die" ? String(exit.cause.defect) : String(exit)
+    assert.strictEqual(text, `IllegalArgumentException: ${message}`)
+  })
+
 export const ended = (fiber: Fiber.RuntimeFiber<unknown, unknown>) => fiber.unsafePoll() !== null
 
 export const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.zipLeft(Effect.fork(effect), settle)

@@ -4,6 +4,7 @@ import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
 import { AcquireLockFailed, type Held, lock, lockAll, type LockRegistry, withLockAll } from "effect-locks"
 import { settle } from "../utils/sweep.js"
 import {
+  dies,
   ended,
   holder,
   inside,
@@ -93,11 +94,6 @@ const conflict = (registry: LockRegistry, held: Held) =>
     assert.strictEqual(failed.reason, "UpgradeConflict")
     assert.strictEqual(held.mode, "shared")
     assert.isFalse(yield* isFree(scopedLock, registry, "x"), "it keeps the shared hold")
-  })
-
-const dies = (effect: Effect.Effect<unknown, unknown>, message: string) =>
-  Effect.map(Effect.exit(effect), (exit) => {
-    assert.isTrue(Exit.isFailure(exit) && exit.cause._tag === "Die" && String(exit.cause.defect).includes(message))
   })
 
 export const upgrades: ReadonlyArray<Law> = [
@@ -209,11 +205,11 @@ export const upgrades: ReadonlyArray<Law> = [
       assert.strictEqual(yield* waiting(registry, "x"), 1)
       yield* one.close
       assert.isTrue(ended(upgrading))
-      yield* dies(Effect.flatten(Fiber.join(upgrading)), "\"x\" cannot be upgraded: it is not held any more")
+      yield* dies(Effect.flatten(Fiber.join(upgrading)), "lock \"x\" cannot be upgraded: it is not held any more")
       assert.strictEqual(yield* waiting(registry, "x"), 0)
       yield* two.close
-      yield* dies(one.held.upgrade, "\"x\" cannot be upgraded: it is not held any more")
-      yield* dies(one.held.downgrade, "\"x\" cannot be downgraded: it is not held any more")
+      yield* dies(one.held.upgrade, "lock \"x\" cannot be upgraded: it is not held any more")
+      yield* dies(one.held.downgrade, "lock \"x\" cannot be downgraded: it is not held any more")
     })),
 
   law("one of several can be downgraded and upgraded, and all end together", (registry) =>

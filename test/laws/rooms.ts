@@ -34,6 +34,11 @@ export class Rooms {
     return found
   }
 
+  private count(place: Room, mode: Stay["mode"], by: 1 | -1): void {
+    if (mode === "shared") place.readers += by
+    else place.writers += by
+  }
+
   private check(key: string, { readers, writers }: Room): void {
     if (writers > 1 || (writers > 0 && readers > 0)) {
       this.wrong.push(`${writers} writers and ${readers} readers of ${key}`)
@@ -43,24 +48,21 @@ export class Rooms {
   /** Enters the room of `key`, or that of the lock which is nested in `enclosing`. */
   enter(key: string, mode: Stay["mode"], enclosing: Stay | undefined): Stay {
     const place = this.at(key, enclosing)
-    if (mode === "shared") place.readers++
-    else place.writers++
+    this.count(place, mode, 1)
     this.check(key, place)
     return { mode, nested: room() }
   }
 
   leave(key: string, stay: Stay, enclosing: Stay | undefined): void {
     const place = this.at(key, enclosing)
-    if (stay.mode === "shared") place.readers--
-    else place.writers--
+    this.count(place, stay.mode, -1)
   }
 
   change(key: string, stay: Stay, mode: Stay["mode"], enclosing: Stay | undefined): void {
     this.leave(key, stay, enclosing)
     stay.mode = mode
     const place = this.at(key, enclosing)
-    if (mode === "shared") place.readers++
-    else place.writers++
+    this.count(place, mode, 1)
     this.check(key, place)
   }
 
