@@ -1,21 +1,21 @@
 /**
- * The locks of one registry: its lines under one `TRef`, and the protocol by
- * which a fiber comes to hold one.
+ * The locks of one registry: its lines, and the protocol by which a fiber comes
+ * to hold one.
  *
  * Every change is one transaction that finds the lines, steps them and opens the
- * gates of those it granted. It runs in a single synchronous step, touches one
- * `TRef` and never retries, so nothing can come between looking and acting, and
- * what it changes besides (tickets, the ledger) changes with it. (To open a gate
- * is to schedule a fiber: this relies on a `Scheduler` that runs its tasks later,
- * as all of Effect's do.)
+ * gates of those it granted. It is a single synchronous operation, so nothing can
+ * come between looking and acting, and what it changes besides (tickets, the
+ * ledger) changes with it. (To open a gate is to schedule a fiber: this relies on
+ * a `Scheduler` that runs its tasks later, as all of Effect's do.)
+ *
+ * `STM` would give no more: there is one value to change and nothing to retry. It
+ * takes as long again as the whole rest of an uncontended acquisition.
  *
  * Only the wait is interruptible, and any way out of it but the grant gives up
  * the request.
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as STM from "effect/STM"
-import * as TRef from "effect/TRef"
 import * as Enclosing from "./enclosing.ts"
 import * as Ending from "./ending.ts"
 import { Ledger, type Table, type Transitions, transitions } from "./ledger.ts"
@@ -52,22 +52,25 @@ export class Asking<A, E, R> {
 
 export class Registry {
   readonly [TypeId] = TypeId
-  protected readonly table: TRef.TRef<Table>
+  protected lines: Table = Lines.empty()
   protected readonly ledger: Ledger
 
-  constructor(table: TRef.TRef<Table>, steps: Transitions = transitions) {
-    this.table = table
+  constructor(steps: Transitions = transitions) {
     this.ledger = new Ledger(steps)
   }
 
-  /** One transaction. */
+  /** One transaction. What `f` throws is a defect, and the lines stay as they were. */
   protected transact<A>(f: (lines: Table) => readonly [A, Table]): Effect.Effect<A> {
-    return STM.commit(TRef.modify(this.table, f))
+    return Effect.sync(() => {
+      const [result, lines] = f(this.lines)
+      this.lines = lines
+      return result
+    })
   }
 
   /** What `f` makes of the lines, at one moment. */
   look<A>(f: (lines: Table) => A): Effect.Effect<A> {
-    return STM.commit(STM.map(TRef.get(this.table), f))
+    return Effect.sync(() => f(this.lines))
   }
 
   /** Takes or enqueues, or refuses at once: one transaction. */
@@ -201,6 +204,4 @@ const describe = ([key, line]: [Key.LockKey, Line.Line<Ticket>]) => ({
   within: key.within?.describe()
 })
 
-export const make: Effect.Effect<Registry> = STM.commit(
-  STM.map(TRef.make<Table>(Lines.empty()), (table) => new Registry(table))
-)
+export const make: Effect.Effect<Registry> = Effect.sync(() => new Registry())

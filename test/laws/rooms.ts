@@ -1,69 +1,67 @@
 /** The places behind locks, which see for themselves whether a lock did its work. */
 
-interface Room {
-  readers: number
-  writers: number
-  /** The room that a lock nested in the present hold leads to. */
-  nested: Room | undefined
+export interface Stay {
+  mode: "exclusive" | "shared"
+  /** The stay of the reentrant hold in which this one's lock was asked for, of the same key. */
+  readonly outer: Stay | undefined
 }
 
-const room = (): Room => ({ readers: 0, writers: 0, nested: undefined })
-
-/** A way into rooms: the room of each lock that a fiber holds reentrantly, innermost first. */
+/** A way into rooms: the stay of each lock that a fiber holds reentrantly, innermost first. */
 export interface Inside {
   readonly key: string
-  readonly hold: Stay
+  readonly stay: Stay
   readonly outer: Inside | undefined
 }
 
-export interface Stay {
-  mode: "exclusive" | "shared"
-  /** Where locks nested in this hold lead to. */
-  readonly nested: Room
+/** Was the lock of `stay` asked for inside that of `other`, however deep? */
+const isWithin = (stay: Stay, other: Stay): boolean => {
+  for (let at = stay.outer; at !== undefined; at = at.outer) if (at === other) return true
+  return false
 }
 
+/**
+ * Two may be in the room of a key when both read, or when one of them came in
+ * through the other. (Who came in through one that has left meanwhile is as a
+ * stranger to all others.)
+ */
+const mayMeet = (one: Stay, other: Stay): boolean =>
+  one.mode === "shared" && other.mode === "shared" || isWithin(one, other) || isWithin(other, one)
+
 export class Rooms {
-  private readonly rooms = new Map<string, Room>()
+  private readonly rooms = new Map<string, Set<Stay>>()
   private readonly permits = new Map<string, number>()
   readonly wrong: Array<string> = []
 
-  private at(key: string, enclosing: Stay | undefined): Room {
-    if (enclosing !== undefined) return enclosing.nested
-    const found = this.rooms.get(key) ?? room()
-    this.rooms.set(key, found)
-    return found
+  private at(key: string): Set<Stay> {
+    const room = this.rooms.get(key) ?? new Set()
+    this.rooms.set(key, room)
+    return room
   }
 
-  private count(place: Room, mode: Stay["mode"], by: 1 | -1): void {
-    if (mode === "shared") place.readers += by
-    else place.writers += by
-  }
-
-  private check(key: string, { readers, writers }: Room): void {
-    if (writers > 1 || (writers > 0 && readers > 0)) {
-      this.wrong.push(`${writers} writers and ${readers} readers of ${key}`)
+  private check(key: string, stay: Stay): void {
+    for (const other of this.at(key)) {
+      if (other !== stay && !mayMeet(stay, other)) this.wrong.push(`${stay.mode} beside ${other.mode} in ${key}`)
     }
   }
 
-  /** Enters the room of `key`, or that of the lock which is nested in `enclosing`. */
-  enter(key: string, mode: Stay["mode"], enclosing: Stay | undefined): Stay {
-    const place = this.at(key, enclosing)
-    this.count(place, mode, 1)
-    this.check(key, place)
-    return { mode, nested: room() }
+  enter(key: string, mode: Stay["mode"], outer: Stay | undefined): Stay {
+    const stay: Stay = { mode, outer }
+    this.at(key).add(stay)
+    this.check(key, stay)
+    return stay
   }
 
-  leave(key: string, stay: Stay, enclosing: Stay | undefined): void {
-    const place = this.at(key, enclosing)
-    this.count(place, stay.mode, -1)
+  isIn(key: string, stay: Stay): boolean {
+    return this.at(key).has(stay)
   }
 
-  change(key: string, stay: Stay, mode: Stay["mode"], enclosing: Stay | undefined): void {
-    this.leave(key, stay, enclosing)
+  leave(key: string, stay: Stay): void {
+    this.at(key).delete(stay)
+  }
+
+  change(key: string, stay: Stay, mode: Stay["mode"]): void {
     stay.mode = mode
-    const place = this.at(key, enclosing)
-    this.count(place, mode, 1)
-    this.check(key, place)
+    this.check(key, stay)
   }
 
   take(key: string, permits: number, most: number): void {
@@ -73,8 +71,8 @@ export class Rooms {
   }
 }
 
-/** The innermost hold of `key`. */
+/** The innermost stay behind `key`. */
 export const innermost = (inside: Inside | undefined, key: string): Stay | undefined => {
-  for (let at = inside; at !== undefined; at = at.outer) if (at.key === key) return at.hold
+  for (let at = inside; at !== undefined; at = at.outer) if (at.key === key) return at.stay
   return undefined
 }

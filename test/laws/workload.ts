@@ -7,7 +7,7 @@
  *
  * It must end under every seed. That nothing waits for ever is asked of what is
  * promised: who holds a scoped lock, whose cycles nobody sees, or is waited for by
- * the fiber that forked it, does not wait without a limit.
+ * the fiber that forked it, does not wait without a limit. (Nor, then, whom it forks.)
  */
 import { Cause, Effect, Fiber, identity, Option, Stream } from "effect"
 import {
@@ -66,6 +66,8 @@ export const workload = (make: Effect.Effect<LockRegistry>, census: Census = new
     const pick = <A>(items: ReadonlyArray<A>): A => items[below(items.length)]!
     const chance = (n: number) => below(n) === 0
     const rooms = new Rooms()
+    /** Fibers that nobody who holds a lock waits for. */
+    const daemons: Array<Fiber.Fiber<void, string>> = []
     const registries = [yield* make, yield* make]
 
     const waiting = ({ depth, limited }: Where): WaitOptions => {
@@ -110,15 +112,17 @@ export const workload = (make: Effect.Effect<LockRegistry>, census: Census = new
       chance(4) ? Effect.sleep(below(4)) : Effect.repeatN(Effect.yieldNow(), below(3))
     )
 
-    /** What is done inside: nothing much, more locking, or forking fibers that lock. */
+    /** What is done inside: nothing much, more locking, or forking fibers that lock and may outlive it. */
     const body = (registry: number, where: Where): Body<string> =>
       Effect.suspend(() => {
         const deeper = { ...where, depth: where.depth + 1 }
-        const what = where.depth < 3 ? below(6) : 5
+        const what = where.depth < 3 ? below(7) : 6
         const inner = what < 2
           ? request(registry, deeper)
           : what === 2
           ? both(request(registry, { ...deeper, limited: true }), request(registry, { ...deeper, limited: true }))
+          : what === 3
+          ? Effect.map(Effect.forkDaemon(request(registry, deeper)), (daemon) => void daemons.push(daemon))
           : Effect.void
         return Effect.zipRight(Effect.zipRight(idle, inner), Effect.zipRight(idle, pick(outcomes)))
       })
@@ -132,18 +136,31 @@ export const workload = (make: Effect.Effect<LockRegistry>, census: Census = new
       Effect.acquireUseRelease(
         Effect.sync(() => rooms.enter(key, mode, enclosing)),
         use,
-        (stay) => Effect.sync(() => rooms.leave(key, stay, enclosing))
+        (stay) =>
+          Effect.suspend(() => {
+            rooms.leave(key, stay)
+            return enclosing !== undefined && !rooms.isIn(key, enclosing) ? count("outlived its hold") : Effect.void
+          })
       )
 
     /** Changes the mode of a hold now and then. */
-    const modes = (held: Held, key: string, current: Stay, enclosing: Stay | undefined): Effect.Effect<void> =>
+    const modes = (held: Held, key: string, current: Stay): Effect.Effect<void> =>
       Effect.suspend(() => {
         if (!chance(3)) return Effect.void
         // In one step with the room, whoever interrupts. A failure to upgrade keeps what is held.
         return current.mode === "exclusive"
           ? Effect.uninterruptible(Effect.zipRight(
-            Effect.sync(() => rooms.change(key, current, "shared", enclosing)),
-            Effect.zipRight(held.downgrade, count("downgraded"))
+            Effect.sync(() => rooms.change(key, current, "shared")),
+            Effect.catchSomeDefect(
+              Effect.zipRight(held.downgrade, count("downgraded")),
+              (defect) =>
+                isRefusedDowngrade(defect)
+                  ? Option.some(Effect.zipRight(
+                    Effect.sync(() => rooms.change(key, current, "exclusive")),
+                    count("not downgraded")
+                  ))
+                  : Option.none()
+            )
           ))
           : Effect.ignore(
             Effect.uninterruptibleMask((restore) =>
@@ -155,7 +172,7 @@ export const workload = (make: Effect.Effect<LockRegistry>, census: Census = new
                     if (held.mode === "shared") {
                       return count(upgraded._tag === "Some" ? "not upgraded" : "gave up upgrading")
                     }
-                    rooms.change(key, current, "exclusive", enclosing)
+                    rooms.change(key, current, "exclusive")
                     return count("upgraded")
                   })
               )
@@ -174,7 +191,7 @@ export const workload = (make: Effect.Effect<LockRegistry>, census: Census = new
       const inner = (hold: Stay): Where => ({
         ...where,
         limited: where.limited || scoped,
-        inside: reentrant ? { key, hold, outer: where.inside } : where.inside
+        inside: reentrant ? { key, stay: hold, outer: where.inside } : where.inside
       })
       const enter = (use: (stay: Stay) => Body<string>) => stay(key, mode, enclosing, use)
       const plain = enter((hold) => body(registry, inner(hold)))
@@ -183,10 +200,10 @@ export const workload = (make: Effect.Effect<LockRegistry>, census: Census = new
           Effect.flatMap(lock(name, options), (held) =>
             enter((hold) =>
               Effect.zipRight(
-                modes(held, key, hold, enclosing),
+                modes(held, key, hold),
                 Effect.zipRight(
                   body(registry, inner(hold)),
-                  modes(held, key, hold, enclosing)
+                  modes(held, key, hold)
                 )
               )
             ))
@@ -218,7 +235,7 @@ export const workload = (make: Effect.Effect<LockRegistry>, census: Census = new
           key,
           first[1],
           enclosing,
-          (hold) => enter(others, reentrant ? { ...inner, inside: { key, hold, outer: inner.inside } } : inner)
+          (hold) => enter(others, reentrant ? { ...inner, inside: { key, stay: hold, outer: inner.inside } } : inner)
         )
       }
       const inside = enter(Array.from(strongest), { ...where, limited: where.limited || scoped })
@@ -279,6 +296,9 @@ export const workload = (make: Effect.Effect<LockRegistry>, census: Census = new
 
     yield* Effect.forEach(Array.from({ length: fibers }), () => worker, { concurrency: "unbounded", discard: true })
 
+    // Those that are forked meanwhile are awaited too.
+    for (let i = 0; i < daemons.length; i++) yield* Fiber.await(daemons[i]!)
+
     if (listener !== undefined) {
       yield* Effect.repeatN(Effect.yieldNow(), 2000)
       yield* Fiber.interrupt(listener)
@@ -300,6 +320,10 @@ const both = <E>(one: Effect.Effect<void, E>, other: Effect.Effect<void, E>): Ef
         Fiber.interruptAll(fibers)
       ))
   )
+
+/** A fiber that outlived an inner hold may be inside exclusively still. */
+const isRefusedDowngrade = (defect: unknown): boolean =>
+  Cause.isIllegalArgumentException(defect) && defect.message.includes("an exclusive request inside the hold")
 
 /** Does each wait for the next, and the last for the first? */
 const isCycle = ({ cycle, fiberId }: Deadlock): boolean =>
