@@ -6,11 +6,13 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { YieldWrap } from "effect/Utils"
-import * as Acquire from "./internal/acquire.ts"
+import { firstOrLast } from "./internal/acquire.ts"
+import * as Acquire from "./internal/acquireBeyond.ts"
+import * as Hold from "./internal/hold.ts"
 import { misuse, show } from "./internal/misuse.ts"
 import * as Options from "./internal/options.ts"
-import type { AcquireLockFailed, LockKey } from "./LockError.ts"
-import type { AcquireError, Known, LockOptions, RegistryOf } from "./LockOptions.ts"
+import type { AcquireLockFailed, ExternalLockError, LockKey, LockLost } from "./LockError.ts"
+import type { AcquireError, ExternalErrorOf, GuardError, Known, LockOptions, ServicesOf } from "./LockOptions.ts"
 import type { LockRegistry } from "./LockRegistry.ts"
 
 /**
@@ -19,7 +21,7 @@ import type { LockRegistry } from "./LockRegistry.ts"
  * @since 0.1.0
  * @category models
  */
-export interface Held {
+export interface Held<out E = never> {
   readonly key: LockKey
   /** How it is held now: `upgrade` and `downgrade` change it. */
   readonly mode: "exclusive" | "shared"
@@ -38,8 +40,10 @@ export interface Held {
    * - A wait for a reader who waits, through `withLock`, for this fiber dies with
    *   `Deadlock`.
    * - Dies when the lock is not held any more, or its scope closes meanwhile.
+   * - An external hold waits for nobody: who else reads, in this process or
+   *   outside, makes it fail with `UpgradeConflict`, and the hold stays shared.
    */
-  readonly upgrade: Effect.Effect<void, AcquireLockFailed>
+  readonly upgrade: Effect.Effect<void, AcquireLockFailed | E>
   /**
    * Makes an exclusive hold shared in one step, and lets in the readers at the
    * head of the line: nobody can write in between. Does nothing to a shared hold.
@@ -47,11 +51,19 @@ export interface Held {
    * Dies when the lock is not held any more, or while an exclusive request
    * nested in a reentrant hold has not ended.
    */
-  readonly downgrade: Effect.Effect<void>
+  readonly downgrade: Effect.Effect<void, E>
+  /**
+   * Fails when the lock is lost outside of this process, before or when it is
+   * released. Until then it waits: for ever, when the lock is not external.
+   */
+  readonly lost: Effect.Effect<never, LockLost>
 }
 
 const held = (spec: Options.Spec) =>
-  Acquire.scoped<Held>(spec, (ticket, registry) => new Acquire.Hold(ticket, registry))
+  Acquire.scoped<Held<ExternalLockError>>(
+    spec,
+    (ticket, registry) => Hold.make(ticket, registry, ticket, spec.settings.beyond !== undefined)
+  )
 
 /**
  * Waits in line for `name` and holds it until the scope closes, whatever ends
@@ -92,7 +104,7 @@ export const lock: {
   <const O extends LockOptions | undefined>(
     name: string,
     options: O & Known<O>
-  ): Effect.Effect<Held, AcquireError<O>, RegistryOf<O> | Scope.Scope>
+  ): Effect.Effect<Held<ExternalErrorOf<O>>, AcquireError<O>, ServicesOf<O> | Scope.Scope>
 } = (name: string, options?: LockOptions): any => Options.resolved(() => Options.forLock(name, options), held)
 
 const guarded = <A, E, R>(self: Effect.Effect<A, E, R>, name: string, options: LockOptions | undefined) =>
@@ -137,14 +149,14 @@ export const withLock: {
   <const O extends LockOptions | undefined>(
     name: string,
     options: O & Known<O>
-  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, AcquireError<O> | E, R | RegistryOf<O>>
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | GuardError<O>, R | ServicesOf<O>>
   <A, E, R>(self: Effect.Effect<A, E, R>, name: string): Effect.Effect<A, E, LockRegistry | R>
   <A, E, R, const O extends LockOptions | undefined>(
     self: Effect.Effect<A, E, R>,
     name: string,
     options: O & Known<O>
-  ): Effect.Effect<A, AcquireError<O> | E, R | RegistryOf<O>>
-} = Acquire.firstOrLast(guarded)
+  ): Effect.Effect<A, E | GuardError<O>, R | ServicesOf<O>>
+} = firstOrLast(guarded)
 
 /**
  * A function under a lock, as `synchronized` returns it.
@@ -215,7 +227,7 @@ export const synchronized: {
   <const O extends LockOptions | undefined>(
     name: string,
     options: O & Known<O>
-  ): Synchronized<AcquireError<O>, RegistryOf<O>>
+  ): Synchronized<GuardError<O>, ServicesOf<O>>
 } = (name: string, options?: LockOptions): Synchronized<any, any> => (body: unknown): any => {
   const given = typeof body === "function" ? body : undefined
   const by = given?.name === "" ? undefined : given?.name

@@ -5,11 +5,14 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as Acquire from "./internal/acquire.ts"
+import { firstOrLast } from "./internal/acquire.ts"
+import * as Acquire from "./internal/acquireBeyond.ts"
+import * as Hold from "./internal/hold.ts"
 import * as Lines from "./internal/lines.ts"
 import * as Options from "./internal/options.ts"
 import type { Held } from "./Lock.ts"
-import type { AcquireError, Known, LockOptions, RegistryOf } from "./LockOptions.ts"
+import type { ExternalLockError } from "./LockError.ts"
+import type { AcquireError, ExternalErrorOf, GuardError, Known, LockOptions, ServicesOf } from "./LockOptions.ts"
 import type { LockRegistry } from "./LockRegistry.ts"
 
 /**
@@ -32,6 +35,14 @@ export type LockTarget = string | {
  * @category type-level
  */
 export type AcquireAllError<O> = O extends object ? AcquireError<Omit<O, "mode">> : AcquireError<O>
+
+/**
+ * The same of running an effect under them.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type GuardAllError<O> = O extends object ? GuardError<Omit<O, "mode">> : GuardError<O>
 
 /**
  * Waits in the lines of all `names` and holds all of them until the scope
@@ -75,13 +86,16 @@ export const lockAll: {
   <const O extends LockOptions | undefined>(
     names: ReadonlyArray<LockTarget>,
     options: O & Known<O>
-  ): Effect.Effect<ReadonlyArray<Held>, AcquireAllError<O>, RegistryOf<O> | Scope.Scope>
+  ): Effect.Effect<ReadonlyArray<Held<ExternalErrorOf<O>>>, AcquireAllError<O>, ServicesOf<O> | Scope.Scope>
 } = (names: ReadonlyArray<LockTarget>, options?: LockOptions): any =>
   Options.resolved(
     () => Options.forAll(names, options),
     (all) =>
       all === undefined ? Effect.succeed([]) : Acquire.scoped(all.spec, (ticket, registry) => {
-        const holds = Lines.membersOf(ticket).map((member): Held => new Acquire.Hold(member, registry))
+        const beyond = all.spec.settings.beyond !== undefined
+        const holds = Lines.membersOf(ticket).filter(({ key }) => !key.isPlace).map((member): Held<ExternalLockError> =>
+          Hold.make(member, registry, ticket, beyond)
+        )
         return all.at.map((i) => holds[i]!)
       })
   )
@@ -113,11 +127,11 @@ export const withLockAll: {
   <const O extends LockOptions | undefined>(
     names: ReadonlyArray<LockTarget>,
     options: O & Known<O>
-  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, AcquireAllError<O> | E, R | RegistryOf<O>>
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | GuardAllError<O>, R | ServicesOf<O>>
   <A, E, R>(self: Effect.Effect<A, E, R>, names: ReadonlyArray<LockTarget>): Effect.Effect<A, E, LockRegistry | R>
   <A, E, R, const O extends LockOptions | undefined>(
     self: Effect.Effect<A, E, R>,
     names: ReadonlyArray<LockTarget>,
     options: O & Known<O>
-  ): Effect.Effect<A, AcquireAllError<O> | E, R | RegistryOf<O>>
-} = Acquire.firstOrLast(guarded)
+  ): Effect.Effect<A, E | GuardAllError<O>, R | ServicesOf<O>>
+} = firstOrLast(guarded)

@@ -1,6 +1,7 @@
 /**
- * What can go wrong with a lock: `AcquireLockFailed` is an error that a program
- * is expected to handle, `Deadlock` a defect that it is expected to mend.
+ * What can go wrong with a lock: `AcquireLockFailed`, and `ExternalLockError` and
+ * `LockLost` of a lock that reaches beyond the process, are errors that a program
+ * is expected to handle, `Deadlock` is a defect that it is expected to mend.
  *
  * @since 0.1.0
  */
@@ -56,24 +57,30 @@ const list = (requests: ReadonlyArray<LockRequest>): string =>
  * - `Busy`: with `blocking: false`, it was not free at once.
  * - `Timeout`: it was not granted within `timeout`.
  * - `QueueFull`: `maxWaiting` requests waited already.
+ * - `RetriesExhausted`: the schedule of `retry` ended before it was free.
  * - `UpgradeConflict`: a shared hold cannot become exclusive, because another
- *   reader waits for the same, or because it is nested in a shared hold.
+ *   reader waits for the same, or because it is nested in a shared hold. A hold
+ *   that reaches beyond the process does not wait for other readers at all.
  *
  * Of several locks, `key` is the first that was in the way. `holders` are those
- * who held it at the moment of failing: nobody, when it came free just as the
- * request gave up.
+ * of this process who held it at the moment of failing: nobody, when it came free
+ * just as the request gave up, or when it was `outside` of this process that
+ * somebody held it.
  *
  * @since 0.1.0
  * @category errors
  */
 export class AcquireLockFailed extends Data.TaggedError("AcquireLockFailed")<{
   readonly key: LockKey
-  readonly reason: "Busy" | "Timeout" | "QueueFull" | "UpgradeConflict"
+  readonly reason: "Busy" | "Timeout" | "QueueFull" | "RetriesExhausted" | "UpgradeConflict"
   readonly waited: Duration.Duration
   readonly holders: ReadonlyArray<LockRequest>
+  /** Was it somebody outside of this process who held it? */
+  readonly outside: boolean
 }> {
   override get message(): string {
-    return `lock ${this.key} ${explain(this.reason, this.waited)}: held by ${list(this.holders)}`
+    const who = this.outside ? "another process, or another registry" : list(this.holders)
+    return `lock ${this.key} ${explain(this.reason, this.waited)}: held by ${who}`
   }
 }
 
@@ -85,6 +92,8 @@ const explain = (reason: AcquireLockFailed["reason"], waited: Duration.Duration)
       return `was not free within ${Duration.format(waited)}`
     case "QueueFull":
       return "has as many waiting as maxWaiting allows"
+    case "RetriesExhausted":
+      return "was not free at any time that the retry schedule tried"
     case "UpgradeConflict":
       return "cannot be made exclusive while other readers hold it for as long; let go of the shared hold first"
   }
@@ -153,4 +162,54 @@ const tell = ({ hold, key, request }: DeadlockWait): string =>
 const time = (millis: number): string => {
   const date = new Date(millis)
   return Number.isNaN(date.getTime()) ? `${millis} ms` : date.toISOString()
+}
+
+/**
+ * A lock that reaches beyond the process could not be asked for at all. Nothing
+ * was taken: what the fiber held before it still holds.
+ *
+ * - `Misconfigured`: what the lock is kept in is missing, or not fit for it, such
+ *   as a lock path that is a file or that anybody may write to.
+ * - `UnsafeName`: the name cannot be kept there.
+ * - `PermissionDenied`: this process may not.
+ * - `Exhausted`: the disk is full, or too many files are open.
+ * - `Unsupported`: there are no such locks here.
+ * - `Unavailable`: anything else; `cause` tells.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ExternalLockError extends Data.TaggedError("ExternalLockError")<{
+  readonly reason: "Misconfigured" | "UnsafeName" | "PermissionDenied" | "Exhausted" | "Unsupported" | "Unavailable"
+  /** The lock that was asked for, if it was one. */
+  readonly key: LockKey | undefined
+  /** Where it is kept, such as the path of a file, as far as that is known. */
+  readonly place: string | undefined
+  /** What is wrong, and what to do. */
+  readonly explanation: string
+  readonly cause?: unknown
+}> {
+  override get message(): string {
+    return this.key === undefined ? this.explanation : `lock ${this.key}: ${this.explanation}`
+  }
+}
+
+/**
+ * A lock that reaches beyond the process was lost while it was held: somebody
+ * else may hold it since, and may have changed what it protects.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class LockLost extends Data.TaggedError("LockLost")<{
+  readonly key: LockKey
+  /** How it was lost, and what to do. */
+  readonly explanation: string
+  /** Did the effect that held it run to its end, all the same? */
+  readonly completed: boolean
+}> {
+  override get message(): string {
+    const end = this.completed ? "the effect that held it ran to its end" : "the effect that held it was interrupted"
+    return `lock ${this.key} was lost: ${this.explanation}; ${end}`
+  }
 }

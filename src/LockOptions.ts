@@ -4,7 +4,9 @@
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"
-import type { AcquireLockFailed } from "./LockError.ts"
+import type * as Schedule from "effect/Schedule"
+import type { ExternalLock } from "./ExternalLock.ts"
+import type { AcquireLockFailed, ExternalLockError, LockLost } from "./LockError.ts"
 import type { LockRegistry } from "./LockRegistry.ts"
 
 /**
@@ -71,12 +73,13 @@ export interface WaitOptions {
 }
 
 /**
- * How to take a lock.
+ * How to take a lock of this process alone: what a function can pass on that has
+ * no `ExternalLock`.
  *
  * @since 0.1.0
  * @category models
  */
-export interface LockOptions extends WaitOptions {
+export interface LocalLockOptions extends WaitOptions {
   /**
    * `"shared"` holds the lock together with other shared holders, `"exclusive"`
    * alone: readers and writers. They stand in one line: a waiting writer is not
@@ -95,6 +98,38 @@ export interface LockOptions extends WaitOptions {
    * @default false
    */
   readonly reentrant?: boolean | undefined
+  readonly external?: false | undefined
+}
+
+/**
+ * How to take a lock.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LockOptions extends Omit<LocalLockOptions, "external"> {
+  /**
+   * Holds the lock beyond this process too, as far as the `ExternalLock` service
+   * reaches that is provided: with `FileLock`, against all processes of the host.
+   * The lock of this process is taken first and released last.
+   * @default false
+   */
+  readonly external?: boolean | undefined
+  /**
+   * How to wait for those outside of this process, instead of the way of the
+   * `ExternalLock`: asks again whenever the schedule says so (oslo's `delay`), and
+   * fails with `AcquireLockFailed` (reason `RetriesExhausted`) when it ends. The
+   * schedule is given nothing. Without `external` it changes nothing.
+   * @default the waiting of the `ExternalLock`, for ever
+   */
+  readonly retry?: Schedule.Schedule<unknown, unknown> | undefined
+  /**
+   * Where to keep the lock instead of the place that was configured, as oslo's
+   * `lock_path`: a directory for `FileLock`. An `ExternalLock` that has no paths
+   * fails with `ExternalLockError`. Without `external` it changes nothing.
+   * @default what the layer was given
+   */
+  readonly lockPath?: string | undefined
 }
 
 type ValueAt<O, K> = K extends keyof O ? O[K] : undefined
@@ -108,16 +143,43 @@ type MayConflict<O> = true extends ValueAt<O, "reentrant">
   ? (IsSurely<ValueAt<O, "mode">, "shared", "exclusive"> extends true ? false : true)
   : false
 
+type MayFail<O> = false extends ValueAt<O, "blocking"> ? true
+  : IsGiven<O, "timeout"> | IsGiven<O, "maxWaiting"> | IsGiven<O, "retry"> | MayConflict<O>
+
+/** Something when the lock may be external, for some value that `O` admits. */
+type IfExternal<O, Something> = O extends unknown ? (true extends ValueAt<O, "external"> ? Something : never) : never
+
+/**
+ * How an external lock may be unable to lock at all.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type ExternalErrorOf<O> = IfExternal<O, ExternalLockError>
+
+/**
+ * How waiting with options of type `O` can fail, for every value that `O` admits.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type WaitError<O> = O extends unknown ? (true extends MayFail<O> ? AcquireLockFailed : never) : never
+
 /**
  * How acquiring with options of type `O` can fail, for every value that `O` admits.
  *
  * @since 0.1.0
  * @category type-level
  */
-export type AcquireError<O> = O extends unknown ? false extends ValueAt<O, "blocking"> ? AcquireLockFailed
-  : true extends IsGiven<O, "timeout"> | IsGiven<O, "maxWaiting"> | MayConflict<O> ? AcquireLockFailed
-  : never
-  : never
+export type AcquireError<O> = WaitError<O> | ExternalErrorOf<O>
+
+/**
+ * How running an effect under a lock can fail because of the lock.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type GuardError<O> = AcquireError<O> | IfExternal<O, LockLost>
 
 /**
  * The service that options of type `O` need: none, when they surely bring a registry.
@@ -128,6 +190,14 @@ export type AcquireError<O> = O extends unknown ? false extends ValueAt<O, "bloc
 export type RegistryOf<O> = O extends { readonly registry: infer Given }
   ? (IsSurely<Given, LockRegistry, undefined> extends true ? never : LockRegistry)
   : LockRegistry
+
+/**
+ * The services that options of type `O` need.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type ServicesOf<O> = RegistryOf<O> | IfExternal<O, ExternalLock>
 
 type UnknownKey<O, Options> = O extends unknown ? Exclude<keyof O, keyof Options> : never
 

@@ -8,7 +8,7 @@ import type * as Scope from "effect/Scope"
 import * as Acquire from "./internal/acquire.ts"
 import * as Options from "./internal/options.ts"
 import type { LockKey } from "./LockError.ts"
-import type { AcquireError, Known, RegistryOf, WaitOptions } from "./LockOptions.ts"
+import type { Known, RegistryOf, WaitError, WaitOptions } from "./LockOptions.ts"
 
 /**
  * How many permits a semaphore has, and how many to take.
@@ -76,7 +76,7 @@ export const semaphore: {
   <const O extends SemaphoreOptions>(
     name: string,
     options: O & Known<O, SemaphoreOptions>
-  ): Effect.Effect<HeldPermits, AcquireError<O>, RegistryOf<O> | Scope.Scope>
+  ): Effect.Effect<HeldPermits, WaitError<O>, RegistryOf<O> | Scope.Scope>
 } = (name: string, options: SemaphoreOptions): any => Options.resolved(() => Options.forSemaphore(name, options), held)
 
 const guarded = <A, E, R>(self: Effect.Effect<A, E, R>, name: string, options: SemaphoreOptions) =>
@@ -103,10 +103,10 @@ export const withSemaphore: {
   <const O extends SemaphoreOptions>(
     name: string,
     options: O & Known<O, SemaphoreOptions>
-  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, AcquireError<O> | E, R | RegistryOf<O>>
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, WaitError<O> | E, R | RegistryOf<O>>
   <A, E, R, const O extends SemaphoreOptions>(
     self: Effect.Effect<A, E, R>,
     name: string,
     options: O & Known<O, SemaphoreOptions>
-  ): Effect.Effect<A, AcquireError<O> | E, R | RegistryOf<O>>
+  ): Effect.Effect<A, WaitError<O> | E, R | RegistryOf<O>>
 } = Acquire.firstOrLast(guarded)

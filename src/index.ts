@@ -30,6 +30,20 @@ export * from "./LockError.ts"
  */
 export * from "./LockOptions.ts"
 
+/**
+ * What a lock that reaches beyond the process must do.
+ *
+ * @since 0.1.0
+ */
+export { ExternalLock } from "./ExternalLock.ts"
+
+/**
+ * External locks by lock files.
+ *
+ * @since 0.1.0
+ */
+export { FileLock } from "./FileLock.ts"
+
 export {
   /**
    * What happened to a request.

@@ -18,9 +18,9 @@ import {
 import {
   AcquireLockFailed,
   Deadlock,
+  type LocalLockOptions,
   lock,
   lockAll,
-  type LockOptions,
   LockRegistry,
   synchronized,
   withLock,
@@ -31,13 +31,13 @@ import { settle } from "./utils/sweep.js"
 const defectOf = (exit: Exit.Exit<unknown, unknown>): unknown =>
   Exit.isFailure(exit) ? Option.getOrUndefined(Cause.dieOption(exit.cause)) : undefined
 
-const busy = (name: string, options?: LockOptions) =>
+const busy = (name: string, options?: LocalLockOptions) =>
   withLock(Effect.succeed(false), name, { ...options, blocking: false }).pipe(
     Effect.catchIf((failed) => failed.reason === "Busy", () => Effect.succeed(true)),
     Effect.orDie
   )
 
-const held = (name: string, options?: LockOptions) =>
+const held = (name: string, options?: LocalLockOptions) =>
   Effect.gen(function*() {
     const gate = yield* Deferred.make<void>()
     const fiber = yield* Effect.fork(withLock(Deferred.await(gate), name, options))
@@ -356,7 +356,7 @@ describe("failing to acquire", () => {
     Effect.gen(function*() {
       const message = (options: unknown, name: unknown = "x") =>
         Effect.map(
-          Effect.exit(withLock(Effect.void, name as string, options as LockOptions)),
+          Effect.exit(withLock(Effect.void, name as string, options as LocalLockOptions)),
           (exit) => (defectOf(exit) as Error).message
         )
       assert.match(yield* message({ timeout: "soon" }), /lock "x": the timeout soon is not a duration; give milli/)
@@ -438,7 +438,7 @@ describe("asking for what one's own fiber holds", () => {
 
   it.effect("with blocking: false it is Busy, with a timeout it is Timeout", () =>
     Effect.gen(function*() {
-      const reason = (options: LockOptions) =>
+      const reason = (options: LocalLockOptions) =>
         Effect.map(
           Effect.flip(withLock(Effect.flip(withLock(Effect.void, "x", options)), "x").pipe(Effect.flip)),
           (e) => (e as AcquireLockFailed).reason

@@ -1,8 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Key from "../src/internal/lockKey.js"
+import { forEver } from "../src/internal/patience.js"
 import { Demand, Ticket } from "../src/internal/ticket.js"
-import { terms } from "../src/internal/upgrading.js"
+
+const terms = { priority: 0, reentrant: false, patience: forEver }
 
 const ticket = Effect.withFiberRuntime<Ticket>((fiber) =>
   Effect.succeed(

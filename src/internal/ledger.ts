@@ -6,6 +6,7 @@
 import { Events } from "./events.ts"
 import { Fibers } from "./fibers.ts"
 import * as Lines from "./lines.ts"
+import { share } from "./sharing.ts"
 import type { Ticket } from "./ticket.ts"
 
 export type Table = Lines.Lines<Ticket>
@@ -43,7 +44,12 @@ export class Ledger {
   /** Takes note that a request holds from now on. */
   granted(ticket: Ticket): void {
     if (ticket.members === undefined) this.fibers.hold(ticket)
-    else for (const member of ticket.members) this.fibers.hold(member)
+    else {
+      for (const member of ticket.members) {
+        this.fibers.hold(member)
+        if (member.key.within !== undefined) share(member, member.key.within)
+      }
+    }
     this.events.emit("Granted", ticket)
   }
 

@@ -1,6 +1,7 @@
 /**
  * What identifies a lock: its prefix and its name, and the reentrant hold in
- * which it is nested, if it is.
+ * which it is nested, if it is. Or the place outside of this process where an
+ * external lock is kept: several keys may lead to one place.
  *
  * The hash is taken once, when the key is made: a name may be a megabyte long,
  * and one acquisition looks its key up twice.
@@ -20,12 +21,24 @@ export class LockKey implements Equal.Equal {
   /** The key without the hold that it is nested in: equal for all locks of one name, as programs see it. */
   readonly main: LockKey
   readonly hash: number
-  constructor(prefix: string | undefined, name: string, within: Ticket | undefined, hash: number) {
+  /** Of a place: the keys that led to it. */
+  readonly origins: ReadonlyArray<LockKey> | undefined
+  constructor(
+    prefix: string | undefined,
+    name: string,
+    within: Ticket | undefined,
+    hash: number,
+    origins: ReadonlyArray<LockKey> | undefined = undefined
+  ) {
     this.prefix = prefix
     this.name = name
     this.within = within
     this.main = within === undefined ? this : within.key.main
     this.hash = hash
+    this.origins = origins
+  }
+  get isPlace(): boolean {
+    return this.origins !== undefined
   }
   [Hash.symbol](): number {
     return this.hash
@@ -35,7 +48,7 @@ export class LockKey implements Equal.Equal {
   }
   /** Is it the same lock, or one nested in it? */
   isNamedAs(that: LockKey): boolean {
-    return this.name === that.name && this.prefix === that.prefix
+    return this.name === that.name && this.prefix === that.prefix && this.isPlace === that.isPlace
   }
   toJSON() {
     const { name, prefix } = this
@@ -58,6 +71,10 @@ export const make = (prefix: string | undefined, name: string): LockKey => {
   return new LockKey(short, name, undefined, Hash.combine(Hash.string(short))(Hash.string(name)))
 }
 
+/** The place where the external locks of `origins` are kept. */
+export const place = (place: string, origins: ReadonlyArray<LockKey>): LockKey =>
+  new LockKey(undefined, place, undefined, Hash.combine(Hash.string("place"))(Hash.string(place)), origins)
+
 export const checkName = (name: unknown): string => {
   if (typeof name === "string") return name
   throw misuse(`the name of a lock must be a string, not ${show(name)}`)
@@ -72,4 +89,4 @@ export const parse = (prefix: unknown, name: unknown): LockKey => {
 
 /** The key of the lock that is nested in a hold of `key`. */
 export const inside = (key: LockKey, hold: Ticket): LockKey =>
-  new LockKey(key.prefix, key.name, hold, Hash.optimize(key.main.hash ^ Hash.number(hold.ticket)))
+  new LockKey(key.prefix, key.name, hold, Hash.optimize(key.main.hash ^ Hash.number(hold.ticket)), key.origins)

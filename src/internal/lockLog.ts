@@ -19,7 +19,7 @@ const debug = (line: () => string): Effect.Effect<unknown> => Effect.exit(Effect
 const seconds = (millis: number) => `${(millis / 1000).toFixed(3)}s`
 
 export const make = (ticket: Ticket, by: string | undefined) => {
-  const keys = membersOf(ticket).map(({ key }) => String(key))
+  const keys = membersOf(ticket).filter(({ key }) => !key.isPlace).map(({ key }) => String(key))
   const what = `${keys.length === 1 ? "lock" : "locks"} ${keys.join(", ")}${by === undefined ? "" : ` by "${by}"`}`
   return {
     acquiring: debug(() => `Acquiring ${what}`),

@@ -2,6 +2,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import { everything } from "./lines.ts"
 import * as Key from "./lockKey.ts"
 import { misuse, show } from "./misuse.ts"
@@ -16,6 +17,14 @@ export type Given = { readonly [option: string]: unknown } | undefined
 export interface Settings extends Terms {
   readonly registry: internal.Registry | undefined
   readonly log: boolean
+  /** Something when the lock is external. */
+  readonly beyond: Beyond | undefined
+}
+
+/** How to hold a lock beyond this process. */
+export interface Beyond {
+  readonly lockPath: string | undefined
+  readonly retry: Schedule.Schedule<unknown, unknown> | undefined
 }
 
 /** What is asked for, and how. */
@@ -81,6 +90,16 @@ const modeOf = (about: About, mode: unknown): Mode => {
   throw misuse(`lock ${about}: the mode must be "exclusive" or "shared", not ${show(mode)}`)
 }
 
+const beyondOf = (about: About, { lockPath, retry }: NonNullable<Given>): Beyond => {
+  if (lockPath !== undefined && typeof lockPath !== "string") {
+    throw misuse(`lock ${about}: the lockPath must be a string, not ${show(lockPath)}`)
+  }
+  if (retry !== undefined && !Schedule.isSchedule(retry)) {
+    throw misuse(`lock ${about}: retry must be a Schedule, not ${show(retry)}`)
+  }
+  return { lockPath, retry: retry as Beyond["retry"] }
+}
+
 const settingsOf = (about: About, given: NonNullable<Given>): Settings => ({
   priority: priorityOf(about, given.priority),
   reentrant: given.reentrant === true,
@@ -90,11 +109,19 @@ const settingsOf = (about: About, given: NonNullable<Given>): Settings => ({
     maxWaiting: mostWaiting(about, given.maxWaiting)
   },
   registry: implementation(about, given.registry),
-  log: given.log !== false
+  log: given.log !== false,
+  beyond: given.external === true ? beyondOf(about, given) : undefined
 })
 
 /** What no options ask for, which is the most frequent case. */
-const plain: Settings = { priority: 0, reentrant: false, patience: forEver, registry: undefined, log: true }
+const plain: Settings = {
+  priority: 0,
+  reentrant: false,
+  patience: forEver,
+  registry: undefined,
+  log: true,
+  beyond: undefined
+}
 
 const demand = (key: Key.LockKey, mode: Mode): Demand =>
   new Demand(key, mode, everything, mode === "exclusive" ? everything : 1)
@@ -122,6 +149,9 @@ export const forSemaphore = (name: unknown, options: unknown): Spec => {
   const given = checkOptions(quoted(text), options)
   const key = Key.parse(given.prefix, text)
   const limit = permitsOf(key, given.permits)
+  if (given.external === true) {
+    throw misuse(`semaphore ${key}: a semaphore cannot be external; only locks can, exclusive or shared`)
+  }
   const { take = 1 } = given
   if (typeof take !== "number" || !Number.isInteger(take) || take < 1) {
     throw misuse(`semaphore ${key}: take must be a whole number of permits, 1 or more, not ${show(take)}`)

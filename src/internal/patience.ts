@@ -8,3 +8,5 @@ export interface Patience {
 }
 
 export const forEver: Patience = { blocking: true, timeout: undefined, maxWaiting: Infinity }
+
+export const atOnce: Patience = { blocking: false, timeout: undefined, maxWaiting: Infinity }

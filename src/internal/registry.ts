@@ -16,6 +16,7 @@
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as FiberId from "effect/FiberId"
 import * as Enclosing from "./enclosing.ts"
 import * as Ending from "./ending.ts"
 import { Ledger, type Table, type Transitions, transitions } from "./ledger.ts"
@@ -181,6 +182,11 @@ export class Registry {
   upgrade<A, E, R>(hold: Ticket, asking: Asking<A, E, R>, restore: Restore): Effect.Effect<A, E, R> {
     const requested = this.transact((lines) => Upgrading.upgrade(this.ledger, lines, hold, asking.ticket))
     return this.follow(requested, asking, restore)
+  }
+
+  /** Did this fiber take what `key` stands for, and is it held still? */
+  isHeldBy(fiberId: FiberId.Runtime, key: Key.LockKey): boolean {
+    return Array.from(this.ledger.fibers.holdsOf(fiberId.id)).some((hold) => hold.key.isNamedAs(key))
   }
 
   get snapshot(): Effect.Effect<ReadonlyArray<ReturnType<typeof describe>>> {

@@ -10,16 +10,12 @@ import type { Ledger, Table } from "./ledger.ts"
 import * as Line from "./line.ts"
 import * as Lines from "./lines.ts"
 import { misuse } from "./misuse.ts"
-import { forEver } from "./patience.ts"
 import type { Place } from "./place.ts"
 import { holders, stand, type Standing } from "./standing.ts"
-import type { Terms, Ticket } from "./ticket.ts"
+import type { Ticket } from "./ticket.ts"
 
 /** No program can ask for this priority. */
-const urgent = Infinity
-
-/** The terms of a request to upgrade. */
-export const terms: Terms = { priority: urgent, reentrant: false, patience: forEver }
+export const urgent = Infinity
 
 export const isShared = (hold: Ticket): boolean => hold.mode === "shared" && !hold.isUpgraded
 

@@ -5,7 +5,7 @@
  */
 import { assert } from "@effect/vitest"
 import { Deferred, Effect, Fiber } from "effect"
-import type { AcquireLockFailed, LockOptions, LockRegistry, LockSnapshot } from "effect-locks"
+import type { AcquireLockFailed, LocalLockOptions, LockRegistry, LockSnapshot } from "effect-locks"
 import { type Kind, kinds } from "../utils/kinds.js"
 import { settle } from "../utils/sweep.js"
 
@@ -71,14 +71,18 @@ export const visit = <E>(enter: (body: Effect.Effect<void>) => Effect.Effect<voi
   })
 
 /** A holder that stays until it is let go. */
-export const holder = (kind: Kind, registry: LockRegistry, name: string, options?: LockOptions): Effect.Effect<Visit> =>
-  visit(kind.hold(registry, name, options))
+export const holder = (
+  kind: Kind,
+  registry: LockRegistry,
+  name: string,
+  options?: LocalLockOptions
+): Effect.Effect<Visit> => visit(kind.hold(registry, name, options))
 
 /** Who is inside, by its place in the list. */
 export const inside = (visits: ReadonlyArray<Visit>): ReadonlyArray<number> =>
   visits.flatMap((one, i) => one.isIn() ? [i] : [])
 
-export const isFree = (kind: Kind, registry: LockRegistry, name: string, options?: LockOptions) =>
+export const isFree = (kind: Kind, registry: LockRegistry, name: string, options?: LocalLockOptions) =>
   Effect.map(
     Effect.either(Effect.void.pipe(kind.holdAnew(registry, name, { ...options, blocking: false }))),
     (either) => {

@@ -3,8 +3,8 @@ import { assert } from "@effect/vitest"
 import { Context, Deferred, Effect, Equal, Exit, Fiber, Layer, ManagedRuntime, Runtime, Scope, TestClock } from "effect"
 import {
   AcquireLockFailed,
+  type LocalLockOptions,
   lock,
-  type LockOptions,
   type LockRegistry,
   withLock as withOne,
   withLockAll
@@ -12,10 +12,10 @@ import {
 import { settle } from "../utils/sweep.js"
 import { dies, ended, holder, inside, isFree, type Law, law, start, visit, withLock } from "./law.js"
 
-const enter = (registry: LockRegistry, options?: LockOptions) => <A, E, R>(body: Effect.Effect<A, E, R>) =>
+const enter = (registry: LockRegistry, options?: LocalLockOptions) => <A, E, R>(body: Effect.Effect<A, E, R>) =>
   withOne(body, "x", { ...options, reentrant: true, registry })
 
-const stay = (registry: LockRegistry, options?: LockOptions) => visit(enter(registry, options))
+const stay = (registry: LockRegistry, options?: LocalLockOptions) => visit(enter(registry, options))
 
 /** Is the lock that is nested in the present hold free? */
 const isNestedFree = (registry: LockRegistry) =>

@@ -3,9 +3,9 @@ import { assert } from "@effect/vitest"
 import { Effect, Fiber, TestClock } from "effect"
 import {
   AcquireLockFailed,
+  type LocalLockOptions,
   lock,
   lockAll,
-  type LockOptions,
   type LockRegistry,
   type LockTarget,
   withLock as withOne,
@@ -15,7 +15,7 @@ import {
 import { settle } from "../utils/sweep.js"
 import { ended, holder, inside, isFree, type Law, law, lockOf, start, visit, waiting, withLock } from "./law.js"
 
-const taker = (registry: LockRegistry, names: ReadonlyArray<LockTarget>, options?: LockOptions) =>
+const taker = (registry: LockRegistry, names: ReadonlyArray<LockTarget>, options?: LocalLockOptions) =>
   visit((body) => withLockAll(body, names, { ...options, registry }))
 
 const reader = (name: string) => ({ name, mode: "shared" } as const)

@@ -3,7 +3,7 @@
  * lost, nothing invented, and whoever waits behind must be served.
  */
 import { Deferred, Effect, Fiber, TestClock } from "effect"
-import type { LockOptions, LockRegistry } from "effect-locks"
+import type { LocalLockOptions, LockRegistry } from "effect-locks"
 import type { Kind } from "../utils/kinds.js"
 import { settle, type Subject } from "../utils/sweep.js"
 
@@ -22,7 +22,7 @@ const empty = (registry: LockRegistry) => Effect.map(registry.snapshot, (locks) 
 
 /** Nobody else wants the lock. */
 const uncontended =
-  (options: LockOptions, body: Effect.Effect<unknown, unknown>): Situation["subject"] => (make, kind) =>
+  (options: LocalLockOptions, body: Effect.Effect<unknown, unknown>): Situation["subject"] => (make, kind) =>
     Effect.map(make, (registry) => ({
       program: kind.hold(registry, "x", options)(body),
       check: empty(registry)
@@ -30,7 +30,7 @@ const uncontended =
 
 /** The program waits behind a holder, and another fiber waits behind the program. */
 const queued = (
-  options: LockOptions,
+  options: LocalLockOptions,
   body: Effect.Effect<unknown, unknown>,
   beforeRelease: Effect.Effect<unknown> = Effect.void
 ): Situation["subject"] =>
@@ -58,7 +58,7 @@ const queued = (
     }
   })
 
-const withOptions: Record<string, LockOptions> = {
+const withOptions: Record<string, LocalLockOptions> = {
   plain: {},
   fair: { fair: true },
   timed: { timeout: "1 hour" },

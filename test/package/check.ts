@@ -42,7 +42,7 @@ import * as Locks from "effect-locks"
 import * as Lock from "effect-locks/Lock"
 import * as LockAll from "effect-locks/LockAll"
 import { type AcquireLockFailed, Deadlock } from "effect-locks/LockError"
-import type { AcquireError, LockOptions } from "effect-locks/LockOptions"
+import type { AcquireError, LocalLockOptions } from "effect-locks/LockOptions"
 import { LockRegistry } from "effect-locks/LockRegistry"
 import * as LockSemaphore from "effect-locks/LockSemaphore"
 import { ReaderWriterLock } from "effect-locks/ReaderWriterLock"
@@ -50,7 +50,7 @@ import { ReaderWriterLock } from "effect-locks/ReaderWriterLock"
 const { lock, withLock } = Locks
 const plain: Effect.Effect<number, never, LockRegistry> = Effect.succeed(1).pipe(withLock("x"))
 const timed: Effect.Effect<number, AcquireLockFailed, LockRegistry> = withLock(plain, "y", { timeout: 1 })
-const failed: AcquireError<LockOptions> extends AcquireLockFailed ? true : false = true
+const failed: AcquireError<LocalLockOptions> extends AcquireLockFailed ? true : false = true
 const several: Effect.Effect<number, never, LockRegistry> = LockAll.withLockAll(
   Effect.map(Effect.scoped(LockAll.lockAll(["c", { name: "d", mode: "shared" }])), (holds) => holds.length),
   ["a", "b"]

@@ -1,12 +1,16 @@
 // A call that is only checked yields nothing. Without this, `not.toBeCallableWith` would hold for every call.
 // @effect-diagnostics floatingEffect:off
 import type { Cause, Scope } from "effect"
-import { Duration, Effect, flow, Option, pipe } from "effect"
+import { Duration, Effect, flow, Option, pipe, Schedule } from "effect"
 import {
   type AcquireLockFailed,
+  type ExternalLock,
+  type ExternalLockError,
   type Held,
+  type LocalLockOptions,
   lock,
   type LockKey,
+  type LockLost,
   type LockOptions,
   LockRegistry,
   type Synchronized,
@@ -16,8 +20,10 @@ import {
 import { describe, expect, test } from "tstyche"
 
 declare const registry: LockRegistry
-declare const options: LockOptions
-declare const maybe: LockOptions | undefined
+declare const options: LocalLockOptions
+declare const maybe: LocalLockOptions | undefined
+declare const lockOptions: LockOptions
+declare const maybeExternal: { readonly external?: boolean }
 declare const flag: boolean
 declare const flagOrNot: boolean | undefined
 declare const timeout: Duration.DurationInput | undefined
@@ -31,6 +37,7 @@ declare const anything: any
 declare const body: Effect.Effect<number, "E", "R">
 
 type Needs = LockRegistry | Scope.Scope
+type Outside = Held<ExternalLockError>
 
 describe("lock", () => {
   test("without options cannot fail", () => {
@@ -113,12 +120,15 @@ describe("lock", () => {
       .type.toBe<Effect.Effect<Held, never, Needs>>()
     expect(lock("x", { reentrant: true, mode: "shared", ...options }))
       .type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
-    const harmless: Pick<LockOptions, "fair" | "log" | "mode" | "prefix" | "priority"> = {}
+    const harmless: Pick<LocalLockOptions, "fair" | "log" | "mode" | "prefix" | "priority"> = {}
     expect(lock("x", harmless)).type.toBe<Effect.Effect<Held, never, Needs>>()
   })
 
   test("any may be anything", () => {
-    expect(lock("x", anything)).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
+    expect(lock("x", anything))
+      .type.toBe<
+        Effect.Effect<Held<ExternalLockError>, AcquireLockFailed | ExternalLockError, Needs | ExternalLock>
+      >()
     expect(lock("x", { blocking: anything })).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
     expect(lock("x", { timeout: anything })).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
     expect(lock("x", { maxWaiting: anything })).type.toBe<Effect.Effect<Held, AcquireLockFailed, Needs>>()
@@ -165,9 +175,56 @@ describe("lock", () => {
   })
 })
 
+describe("external", () => {
+  const external = { external: true } as const
+
+  test("adds how it may fail to lock at all, and what it needs", () => {
+    expect(lock("x", external)).type.toBe<Effect.Effect<Outside, ExternalLockError, Needs | ExternalLock>>()
+    expect(lock("x", { external: false })).type.toBe<Effect.Effect<Held, never, Needs>>()
+    expect(lock("x", { external: undefined })).type.toBe<Effect.Effect<Held, never, Needs>>()
+    expect(lock("x", { ...external, timeout: 1 }))
+      .type.toBe<Effect.Effect<Outside, AcquireLockFailed | ExternalLockError, Needs | ExternalLock>>()
+    expect(lock("x", { ...external, retry: Schedule.spaced(10) }))
+      .type.toBe<Effect.Effect<Outside, AcquireLockFailed | ExternalLockError, Needs | ExternalLock>>()
+    expect(lock("x", { ...external, registry }))
+      .type.toBe<Effect.Effect<Outside, ExternalLockError, ExternalLock | Scope.Scope>>()
+  })
+
+  test("adds the loss where an effect runs under the lock", () => {
+    expect(withLock(Effect.void, "x", external))
+      .type.toBe<Effect.Effect<void, ExternalLockError | LockLost, LockRegistry | ExternalLock>>()
+    expect(Effect.void.pipe(withLock("x", external)))
+      .type.toBe<Effect.Effect<void, ExternalLockError | LockLost, LockRegistry | ExternalLock>>()
+    expect(synchronized("x", external)(() => Effect.void)())
+      .type.toBe<Effect.Effect<void, ExternalLockError | LockLost, LockRegistry | ExternalLock>>()
+  })
+
+  test("a variable admits all that its type admits", () => {
+    expect(lock("x", maybeExternal)).type.toBe<Effect.Effect<Outside, ExternalLockError, Needs | ExternalLock>>()
+    expect(withLock(Effect.void, "x", lockOptions))
+      .type.toBe<
+        Effect.Effect<void, AcquireLockFailed | ExternalLockError | LockLost, LockRegistry | ExternalLock>
+      >()
+    expect(withLock(Effect.void, "x", options))
+      .type.toBe<Effect.Effect<void, AcquireLockFailed, LockRegistry>>()
+  })
+
+  test("what is not an option of it is refused", () => {
+    expect(lock).type.not.toBeCallableWith("x", { external: true, retry: 10 })
+    expect(lock).type.not.toBeCallableWith("x", { external: true, lockPath: 1 })
+    expect(lock).type.not.toBeCallableWith("x", { external: "yes" })
+  })
+
+  test("a hold can fail outside, and be lost", () => {
+    expect<Outside["upgrade"]>().type.toBe<Effect.Effect<void, AcquireLockFailed | ExternalLockError>>()
+    expect<Outside["downgrade"]>().type.toBe<Effect.Effect<void, ExternalLockError>>()
+    expect<Held["lost"]>().type.toBe<Effect.Effect<never, LockLost>>()
+  })
+})
+
 describe("Held", () => {
   test("tells the key and the mode, and can change the mode", () => {
-    expect<keyof Held>().type.toBe<"downgrade" | "key" | "mode" | "upgrade">()
+    expect<keyof Held>().type.toBe<"downgrade" | "key" | "lost" | "mode" | "upgrade">()
     expect<Held["key"]>().type.toBe<LockKey>()
     expect<Held["mode"]>().type.toBe<"exclusive" | "shared">()
     expect<Held["upgrade"]>().type.toBe<Effect.Effect<void, AcquireLockFailed>>()

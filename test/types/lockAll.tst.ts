@@ -4,9 +4,12 @@ import { type Duration, Effect, flow, Option, pipe, type Scope } from "effect"
 import {
   type AcquireAllError,
   type AcquireLockFailed,
+  type ExternalLock,
+  type ExternalLockError,
   type Held,
+  type LocalLockOptions,
   lockAll,
-  type LockOptions,
+  type LockLost,
   type LockRegistry,
   type LockTarget,
   withLockAll
@@ -15,8 +18,8 @@ import { describe, expect, test } from "tstyche"
 
 declare const registry: LockRegistry
 declare const registryOrNot: LockRegistry | undefined
-declare const options: LockOptions
-declare const maybe: LockOptions | undefined
+declare const options: LocalLockOptions
+declare const maybe: LocalLockOptions | undefined
 declare const flag: boolean
 declare const flagOrNot: boolean | undefined
 declare const count: number | undefined
@@ -27,6 +30,7 @@ declare const targets: ReadonlyArray<LockTarget>
 declare const body: Effect.Effect<number, "E", "R">
 
 type Holds = ReadonlyArray<Held>
+type Outside = ReadonlyArray<Held<ExternalLockError>>
 type Needs = LockRegistry | Scope.Scope
 
 const names = ["x", { name: "y", mode: "shared" }] as const
@@ -92,6 +96,15 @@ describe("lockAll", () => {
     expect(lockAll(names, { reentrant: undefined })).type.toBe<Effect.Effect<Holds, never, Needs>>()
   })
 
+  test("external locks can fail outside, and be lost where an effect runs", () => {
+    expect(lockAll(names, { external: true }))
+      .type.toBe<Effect.Effect<Outside, ExternalLockError, Needs | ExternalLock>>()
+    expect(lockAll(names, { external: true, registry, blocking: false }))
+      .type.toBe<Effect.Effect<Outside, AcquireLockFailed | ExternalLockError, Scope.Scope | ExternalLock>>()
+    expect(withLockAll(Effect.void, names, { external: true }))
+      .type.toBe<Effect.Effect<void, ExternalLockError | LockLost, LockRegistry | ExternalLock>>()
+  })
+
   test("a registry removes the requirement only when it is surely there", () => {
     expect(lockAll(names, { registry })).type.toBe<Effect.Effect<Holds, never, Scope.Scope>>()
     expect(lockAll(names, { registry, reentrant: true, mode: "shared" }))
@@ -104,7 +117,8 @@ describe("lockAll", () => {
   test("a variable, a spread and a union admit all that their types admit", () => {
     expect(lockAll(names, options)).type.toBe<Effect.Effect<Holds, AcquireLockFailed, Needs>>()
     expect(lockAll(names, maybe)).type.toBe<Effect.Effect<Holds, AcquireLockFailed, Needs>>()
-    expect(lockAll(names, anything)).type.toBe<Effect.Effect<Holds, AcquireLockFailed, Needs>>()
+    expect(lockAll(names, anything))
+      .type.toBe<Effect.Effect<Outside, AcquireLockFailed | ExternalLockError, Needs | ExternalLock>>()
     expect(lockAll(names, { ...options, registry })).type.toBe<Effect.Effect<Holds, AcquireLockFailed, Scope.Scope>>()
     const none = { blocking: true, timeout: undefined, maxWaiting: undefined } as const
     expect(lockAll(names, { ...options, ...none, reentrant: false })).type.toBe<Effect.Effect<Holds, never, Needs>>()
@@ -129,7 +143,7 @@ describe("lockAll", () => {
     expect<AcquireAllError<undefined>>().type.toBe<never>()
     expect<AcquireAllError<{ readonly mode: "shared" }>>().type.toBe<never>()
     expect<AcquireAllError<{ readonly mode: "shared"; readonly reentrant: true }>>().type.toBe<AcquireLockFailed>()
-    expect<AcquireAllError<LockOptions | undefined>>().type.toBe<AcquireLockFailed>()
+    expect<AcquireAllError<LocalLockOptions | undefined>>().type.toBe<AcquireLockFailed>()
   })
 })
 

@@ -116,7 +116,7 @@ describe("AcquireLockFailed", () => {
   test("tells why, and who holds the lock", () => {
     expect(failed).type.toBeAssignableTo<Cause.YieldableError>()
     expect(failed._tag).type.toBe<"AcquireLockFailed">()
-    expect(failed.reason).type.toBe<"Busy" | "Timeout" | "QueueFull" | "UpgradeConflict">()
+    expect(failed.reason).type.toBe<"Busy" | "Timeout" | "QueueFull" | "RetriesExhausted" | "UpgradeConflict">()
     expect(failed.key).type.toBe<LockKey>()
     expect(failed.waited).type.toBe<Duration.Duration>()
     expect(failed.holders).type.toBe<ReadonlyArray<LockRequest>>()
@@ -126,11 +126,11 @@ describe("AcquireLockFailed", () => {
   test("is caught by its tag", () => {
     const limited = lock("x", { maxWaiting: 1, registry }).pipe(Effect.scoped, Effect.asVoid)
     expect(limited.pipe(Effect.catchTag("AcquireLockFailed", (error) => Effect.succeed(error.reason))))
-      .type.toBe<Effect.Effect<"Busy" | "Timeout" | "QueueFull" | "UpgradeConflict" | void>>()
+      .type.toBe<Effect.Effect<"Busy" | "Timeout" | "QueueFull" | "RetriesExhausted" | "UpgradeConflict" | void>>()
   })
 
   test("is made with all of it", () => {
-    const all = { key, reason: "QueueFull", waited, holders: [] } as const
+    const all = { key, reason: "QueueFull", waited, holders: [], outside: false } as const
     expect(AcquireLockFailed).type.toBeConstructableWith(all)
     expect(AcquireLockFailed).type.not.toBeConstructableWith({ ...all, reason: "Other" })
     expect(AcquireLockFailed).type.not.toBeConstructableWith({ key, reason: "Busy" })

@@ -1,11 +1,11 @@
 // A call that is only checked yields nothing. Without this, `not.toBeCallableWith` would hold for every call.
 // @effect-diagnostics floatingEffect:off
-import { type Cause, type Duration, type Effect, flow, Option, pipe, type Scope } from "effect"
+import { type Cause, type Duration, Effect, flow, Option, pipe, type Scope } from "effect"
 import {
   type AcquireLockFailed,
   type HeldPermits,
+  type LocalLockOptions,
   type LockKey,
-  type LockOptions,
   type LockRegistry,
   semaphore,
   type SemaphoreOptions,
@@ -16,7 +16,7 @@ import { describe, expect, test } from "tstyche"
 declare const registry: LockRegistry
 declare const registryOrNot: LockRegistry | undefined
 declare const options: SemaphoreOptions
-declare const lockOptions: LockOptions
+declare const lockOptions: LocalLockOptions
 declare const maybe: SemaphoreOptions | undefined
 declare const flag: boolean
 declare const flagOrNot: boolean | undefined
@@ -84,6 +84,11 @@ describe("semaphore", () => {
     expect(semaphore("x", { permits: 4, registry: registryOrNot })).type.toBe<Effect.Effect<HeldPermits, never, Needs>>()
     expect(semaphore("x", flag ? { permits: 4, registry } : { permits: 4 }))
       .type.toBe<Effect.Effect<HeldPermits, never, Needs>>()
+  })
+
+  test("cannot be external", () => {
+    expect(semaphore).type.not.toBeCallableWith("x", { permits: 4, external: true })
+    expect(withSemaphore).type.not.toBeCallableWith(Effect.void, "x", { permits: 4, external: true })
   })
 
   test("a variable, a spread and a union admit all that their types admit", () => {

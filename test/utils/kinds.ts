@@ -2,9 +2,9 @@
 import { Effect } from "effect"
 import {
   type AcquireLockFailed,
+  type LocalLockOptions,
   lock,
   lockAll,
-  type LockOptions,
   type LockRegistry,
   semaphore,
   synchronized,
@@ -16,7 +16,7 @@ import {
 type Hold = (
   registry: LockRegistry,
   name: string,
-  options?: LockOptions
+  options?: LocalLockOptions
 ) => <A, E, R>(body: Effect.Effect<A, E, R>) => Effect.Effect<A, AcquireLockFailed | E, R>
 
 export interface Kind {
@@ -45,7 +45,11 @@ const owned = (reentrant: boolean): Hold => (registry, name, options) => (body) 
 const several = (name: string) => [`${name}, the first`, name, `${name}, the last`, `${name}, the last`]
 
 const permits = 3
-const counting = ({ mode: _, reentrant: __, ...options }: LockOptions = {}) => ({ ...options, permits, take: permits })
+const counting = ({ external: _, mode: __, reentrant: ___, ...options }: LocalLockOptions = {}) => ({
+  ...options,
+  permits,
+  take: permits
+})
 
 export const kinds: ReadonlyArray<Kind> = [
   kind("lock", scoped(false)),

@@ -1,0 +1,176 @@
+/**
+ * What a lock that reaches beyond the process must do.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import type { ExternalLockError, LockKey, LockLost } from "./LockError.ts"
+
+/**
+ * @since 0.1.0
+ * @category type ids
+ */
+export const TypeId: TypeId = "~effect-locks/ExternalLock"
+
+/**
+ * @since 0.1.0
+ * @category type ids
+ */
+export type TypeId = "~effect-locks/ExternalLock"
+
+/**
+ * What holds for every lock of an `ExternalLock`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Guarantees {
+  /** Who is excluded: the processes of this host, or also those of other hosts. */
+  readonly reach: "host" | "cluster"
+  /**
+   * When the lock of a holder that died is free again: with its end, or when it
+   * has not been heard of for a while.
+   */
+  readonly freedOnDeath: "at once" | "after a silence"
+  /** Nobody waits for ever while others come and go. */
+  readonly starvationFree: boolean
+  /**
+   * The longest time for which a body may run on that has lost its lock, as long
+   * as its process runs; who stops the whole process stops this clock too.
+   */
+  readonly lossSeenWithin: Duration.Duration
+}
+
+/**
+ * A hold, as its backend knows it: the backend makes one for each grant, and says
+ * so when it is lost.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export abstract class ExternalHold {
+  /** Ends it. It runs once and uninterruptible; a loss that shows only then is told before it is over. */
+  abstract readonly release: Effect.Effect<void>
+  /** Makes a shared hold exclusive if that is possible at once. Whatever comes of it, it stays held. */
+  abstract readonly tryUpgrade: Effect.Effect<boolean, ExternalLockError>
+  /** Makes an exclusive hold shared; nobody can hold it exclusively in between. */
+  abstract readonly downgrade: Effect.Effect<void, ExternalLockError>
+  private loss: LockLost | undefined = undefined
+  private readonly listeners = new Set<(loss: LockLost) => void>()
+
+  /** The loss, if it is known. */
+  get lostAs(): LockLost | undefined {
+    return this.loss
+  }
+
+  /** For the backend: it is lost from now on. Only the first loss counts. */
+  lose(loss: LockLost): void {
+    if (this.loss !== undefined) return
+    this.loss = loss
+    const listeners = Array.from(this.listeners)
+    this.listeners.clear()
+    for (const listener of listeners) listener(loss)
+  }
+
+  /** Calls `listener` when it is lost, at once if it is already. Gives back how to stop that. */
+  onLost(listener: (loss: LockLost) => void): () => void {
+    if (this.loss === undefined) this.listeners.add(listener)
+    else listener(this.loss)
+    return () => this.listeners.delete(listener)
+  }
+
+  /** Fails when it is lost. */
+  get lost(): Effect.Effect<never, LockLost> {
+    return Effect.async((resume) => {
+      const stop = this.onLost((loss) => resume(loss))
+      return Effect.sync(stop)
+    })
+  }
+}
+
+/**
+ * What is asked of an `ExternalLock`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ExternalRequest {
+  /** For messages: what identifies the lock is its place. */
+  readonly key: LockKey
+  /** Where the key leads, as `place` told. */
+  readonly place: string
+  readonly mode: "exclusive" | "shared"
+}
+
+/**
+ * A lock that reaches beyond the process. `lock` and its kin ask it when
+ * `external` is true, and hold a lock of the registry meanwhile: so at most one
+ * fiber of a registry asks for a place exclusively, and nobody asks beside it.
+ * Requests of several registries may meet here, and exclude each other.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ExternalLock {
+  readonly [TypeId]: TypeId
+  readonly guarantees: Guarantees
+  /**
+   * Where the lock of a key is kept. Keys of equal places are one lock. It fails
+   * when the key cannot be kept, or `lockPath` is given and means nothing here.
+   */
+  readonly place: (key: LockKey, lockPath: string | undefined) => Effect.Effect<string, ExternalLockError>
+  /**
+   * Waits until it holds. It runs uninterruptible, so that a hold is not lost on the
+   * way to who asked; only the wait may be interrupted, which runs under `restore`
+   * and leaves nothing behind.
+   */
+  readonly acquire: (request: ExternalRequest, restore: Restore) => Effect.Effect<ExternalHold, ExternalLockError>
+  /** The same without waiting: `None` when somebody else holds it. It runs uninterruptible too. */
+  readonly tryAcquire: (request: ExternalRequest) => Effect.Effect<Option.Option<ExternalHold>, ExternalLockError>
+}
+
+/**
+ * Makes an effect as interruptible as the program that it is part of.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+const tag = Context.GenericTag<ExternalLock>("effect-locks/ExternalLock")
+
+/**
+ * The service that `external: true` asks for.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export const ExternalLock: Context.Tag<ExternalLock, ExternalLock> & {
+  /** Waits until it holds, and holds until the scope closes, without any lock of this process (oslo's `external_lock`). */
+  readonly acquire: (
+    request: ExternalRequest
+  ) => Effect.Effect<ExternalHold, ExternalLockError, ExternalLock | Scope.Scope>
+  /** The same without waiting: `None` when somebody else holds it. */
+  readonly tryAcquire: (
+    request: ExternalRequest
+  ) => Effect.Effect<Option.Option<ExternalHold>, ExternalLockError, ExternalLock | Scope.Scope>
+} = /*#__PURE__*/ Object.assign(tag, {
+  acquire: (request: ExternalRequest) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.tap(
+        Effect.flatMap(tag, (service) => service.acquire(request, restore)),
+        (hold) => Effect.addFinalizer(() => hold.release)
+      )
+    ),
+  tryAcquire: (request: ExternalRequest) =>
+    Effect.uninterruptible(
+      Effect.tap(
+        Effect.flatMap(tag, (service) => service.tryAcquire(request)),
+        (hold) => Option.isNone(hold) ? Effect.void : Effect.addFinalizer(() => hold.value.release)
+      )
+    )
+})

@@ -1,0 +1,75 @@
+/** A hold of one lock file. */
+import * as Effect from "effect/Effect"
+import { ExternalHold } from "../ExternalLock.ts"
+import type { KernelLock } from "../KernelLock.ts"
+import { type ExternalLockError, type LockKey, LockLost } from "../LockError.ts"
+import * as FileError from "./fileError.ts"
+import { gate, isCurrent, lock } from "./fileWait.ts"
+import type { OpenFile } from "./openFiles.ts"
+import type { Mode } from "./ticket.ts"
+
+export class FileHold extends ExternalHold {
+  readonly file: OpenFile
+  mode: Mode
+  /** By its holder. */
+  removed = false
+  private readonly key: LockKey
+  private readonly kernel: KernelLock
+  private readonly end: (hold: FileHold) => Effect.Effect<void>
+
+  constructor(
+    key: LockKey,
+    file: OpenFile,
+    mode: Mode,
+    kernel: KernelLock,
+    end: (hold: FileHold) => Effect.Effect<void>
+  ) {
+    super()
+    this.key = key
+    this.file = file
+    this.mode = mode
+    this.kernel = kernel
+    this.end = end
+  }
+
+  get release(): Effect.Effect<void> {
+    return Effect.suspend(() => this.end(this))
+  }
+
+  get tryUpgrade(): Effect.Effect<boolean, ExternalLockError> {
+    return this.try(() => {
+      if (this.mode === "exclusive") return true
+      // There a lock is let go of before it is taken in another mode.
+      if (!this.kernel.hasRanges) return false
+      const { fd } = this.file
+      if (!this.kernel.tryLock(fd, gate, "shared")) return false
+      try {
+        if (!this.kernel.tryLock(fd, lock, "exclusive")) return false
+      } finally {
+        this.kernel.unlock(fd, gate)
+      }
+      this.mode = "exclusive"
+      return true
+    })
+  }
+
+  get downgrade(): Effect.Effect<void, ExternalLockError> {
+    return this.try(() => {
+      this.kernel.tryLock(this.file.fd, lock, "shared")
+      this.mode = "shared"
+    })
+  }
+
+  private try<A>(f: () => A): Effect.Effect<A, ExternalLockError> {
+    return Effect.try({ try: f, catch: (cause) => FileError.make(this.file.path, cause, this.key) })
+  }
+
+  /** Looks whether it is lost. */
+  check(): void {
+    if (this.removed || isCurrent(this.kernel, this.file)) return
+    const explanation =
+      `its file ${this.file.path} was removed or replaced while it was held, and others may lock the new one; ` +
+      `remove lock files with FileLock.remove, which takes the lock first`
+    this.lose(new LockLost({ key: this.key, explanation, completed: false }))
+  }
+}
