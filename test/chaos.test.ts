@@ -1,11 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { LockRegistry } from "effect-locks"
+import { ExternalLock, LockRegistry } from "effect-locks"
+import * as path from "node:path"
 import { type Table, transitions } from "../src/internal/ledger.js"
 import * as Lines from "../src/internal/lines.js"
 import { Registry } from "../src/internal/registry.js"
 import { type Census, workload } from "./laws/workload.js"
 import * as Chaos from "./utils/chaos.js"
+import { external, lockPath } from "./utils/external.js"
 
 describe("seeded chaos", () => {
   it("a mixed workload of 6 fibers over 4 names in 2 registries, 2,000 seeds", () => {
@@ -26,6 +28,18 @@ describe("seeded chaos", () => {
       ]
     ) assert.isAbove(census.get(what) ?? 0, 20, what)
     assert.isUndefined(census.get("not upgraded"))
+  }, 120_000)
+
+  it("the same with every second lock held by a file, 500 seeds", () => {
+    const census: Census = new Map()
+    const program = workload(LockRegistry.make, census, [path.join(lockPath, "one"), path.join(lockPath, "two")])
+    assert.isUndefined(
+      Chaos.failure((seed) => Effect.provideService(program(seed), ExternalLock, external), 500)
+    )
+    if (process.env.CHAOS_SEED !== undefined) return
+    for (const what of ["Busy", "Timeout", "UpgradeConflict", "Deadlock", "upgraded", "downgraded"]) {
+      assert.isAbove(census.get(what) ?? 0, 20, what)
+    }
   }, 120_000)
 
   it("every transition keeps the invariant of the lines, 500 seeds", () => {

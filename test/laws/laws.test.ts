@@ -1,13 +1,19 @@
 import { describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { LockRegistry } from "effect-locks"
-import { kinds } from "../utils/kinds.js"
+import { externalKinds, kinds } from "../utils/kinds.js"
 import { lawsOf } from "./laws.js"
 
 const sources = {
   "LockRegistry.make": LockRegistry.make,
   "LockRegistry.layer": Effect.provide(LockRegistry, LockRegistry.layer),
   "LockRegistry.layerGlobal": Effect.provide(LockRegistry, LockRegistry.layerGlobal)
+}
+
+for (const kind of externalKinds) {
+  describe(kind.name, () => {
+    for (const law of lawsOf(kind)) it.effect(law.name, () => law.check(LockRegistry.make, kind))
+  })
 }
 
 for (const [source, make] of Object.entries(sources)) {

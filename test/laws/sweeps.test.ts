@@ -1,12 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { LockRegistry } from "effect-locks"
-import { kinds } from "../utils/kinds.js"
+import { externalKinds, kinds } from "../utils/kinds.js"
 import { sweep } from "../utils/sweep.js"
 import { featureSituations } from "./featureSweeps.js"
 import { situations } from "./sweeps.js"
 
-for (const kind of kinds) {
+for (const kind of [...kinds, ...externalKinds]) {
   describe(`${kind.name}, interrupted at every operation`, () => {
     for (const { name, subject } of situations) {
       it.effect(name, () =>

@@ -14,9 +14,11 @@ import {
   AcquireLockFailed,
   Deadlock,
   type Held,
+  type LocalLockOptions,
   lock,
   lockAll,
   type LockEvent,
+  type LockOptions,
   type LockRegistry,
   semaphore,
   synchronized,
@@ -58,7 +60,16 @@ type Lockings = AcquireLockFailed | string
 /** What a run came across, and how often. */
 export type Census = Map<string, number>
 
-export const workload = (make: Effect.Effect<LockRegistry>, census: Census = new Map()) => (seed: number) =>
+/**
+ * `lockPaths`, one for each registry, has every second lock held by a file there
+ * too: then it needs an `ExternalLock`.
+ */
+export const workload = (
+  make: Effect.Effect<LockRegistry>,
+  census: Census = new Map(),
+  lockPaths?: readonly [string, string]
+) =>
+(seed: number) =>
   Effect.gen(function*() {
     const count = (what: string) => Effect.sync(() => census.set(what, (census.get(what) ?? 0) + 1))
     const next = random(seed ^ 0x5bd1e995)
@@ -80,11 +91,19 @@ export const workload = (make: Effect.Effect<LockRegistry>, census: Census = new
       }
     }
 
+    // The types would have all requests need what only some do.
+    const beyond = (registry: number): LocalLockOptions =>
+      lockPaths !== undefined && chance(2)
+        ? { external: true, lockPath: lockPaths[registry] } satisfies LockOptions as object
+        : {}
+
     /** Judges how a request ended; `reentrant` requests may meet their own shared hold. */
     const judge = (options: Limits, where: Where) => (cause: Cause.Cause<unknown>) =>
       Effect.suspend(() => {
         const mayFail = (error: AcquireLockFailed) =>
-          error.reason === "Busy"
+          error.outside
+            ? false
+            : error.reason === "Busy"
             ? options.blocking === false
             : error.reason === "Timeout"
             ? options.timeout !== undefined
@@ -185,7 +204,7 @@ export const workload = (make: Effect.Effect<LockRegistry>, census: Census = new
       const scoped = chance(3)
       const mode = pick(["exclusive", "shared"] as const)
       const name = pick(names)
-      const options = { ...waiting(where), mode, reentrant, registry: registries[registry]! }
+      const options = { ...waiting(where), ...beyond(registry), mode, reentrant, registry: registries[registry]! }
       const key = `${registry}/${options.prefix ?? ""}/${name}`
       const enclosing = reentrant ? innermost(where.inside, key) : undefined
       const inner = (hold: Stay): Where => ({
@@ -216,7 +235,7 @@ export const workload = (make: Effect.Effect<LockRegistry>, census: Census = new
 
     const several = (registry: number, where: Where): Body<string> => {
       const reentrant = chance(3)
-      const options = { ...waiting(where), reentrant, registry: registries[registry]! }
+      const options = { ...waiting(where), ...beyond(registry), reentrant, registry: registries[registry]! }
       const targets = Array.from({ length: 1 + below(3) }, () => ({
         name: pick(names),
         mode: pick(["exclusive", "shared"] as const)

@@ -3,7 +3,7 @@
  * compiled and run, with the internals out of reach.
  */
 import { execFileSync, spawnSync } from "node:child_process"
-import { mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import * as path from "node:path"
 
 const root = path.resolve(import.meta.dirname, "../..")
@@ -21,7 +21,10 @@ execFileSync("tar", [
   "-C",
   path.join(modules, "effect-locks")
 ])
-symlinkSync(path.join(root, "node_modules", "effect"), path.join(modules, "effect"))
+mkdirSync(path.join(modules, "@effect"))
+for (const peer of ["effect", path.join("@effect", "platform")]) {
+  symlinkSync(path.join(root, "node_modules", peer), path.join(modules, peer))
+}
 
 writeFileSync(path.join(consumer, "package.json"), JSON.stringify({ type: "module", private: true }))
 writeFileSync(
@@ -39,6 +42,9 @@ const internals = modulesOf("src/internal").map((name) => `effect-locks/internal
 
 const program = `import { Effect, type Scope } from "effect"
 import * as Locks from "effect-locks"
+import { ExternalLock } from "effect-locks/ExternalLock"
+import { FileLock } from "effect-locks/FileLock"
+import { KernelLock } from "effect-locks/KernelLock"
 import * as Lock from "effect-locks/Lock"
 import * as LockAll from "effect-locks/LockAll"
 import { type AcquireLockFailed, Deadlock } from "effect-locks/LockError"
@@ -77,11 +83,19 @@ const all: Effect.Effect<ReadonlyArray<number | boolean>, AcquireLockFailed, Loc
 const result = JSON.stringify(Effect.runSync(Effect.provide(all, LockRegistry.layer)))
 if (result !== "[1,2,3,true,true]") throw new Error("not held: " + result)
 
-const byPath = { ...Lock, ...LockAll, Deadlock, LockRegistry, ...LockSemaphore, ReaderWriterLock }
+const byPath = { ...Lock, ...LockAll, Deadlock, ExternalLock, FileLock, LockRegistry, ...LockSemaphore, ReaderWriterLock }
 for (const [name, value] of Object.entries(byPath)) {
   if ((Locks as Record<string, unknown>)[name] !== value) throw new Error("two copies of " + name)
 }
 if (!failed || Object.keys(await import("effect-locks/LockOptions")).length > 0) throw new Error("not only types")
+const outside: Effect.Effect<void, Locks.ExternalLockError | Locks.LockLost, LockRegistry | ExternalLock> =
+  withLock(Effect.void, "x", { external: true })
+if (!Effect.isEffect(outside) || !Effect.isEffect(KernelLock)) throw new Error("no effects")
+
+declare const process: { readonly report: { readonly getReport: () => { readonly sharedObjects: ReadonlyArray<string> } } }
+const native = () => process.report.getReport().sharedObjects.filter((file) => file.endsWith(".node"))
+if (native().length > 0) throw new Error("importing loads " + native())
+
 for (const hidden of ${JSON.stringify(internals)}) {
   const reached = await import(hidden).then(() => true, (error) => error.code !== "ERR_PACKAGE_PATH_NOT_EXPORTED")
   if (reached) throw new Error(hidden + " can be reached")
@@ -100,6 +114,14 @@ const run = (command: string, args: ReadonlyArray<string>) => {
     process.exit(1)
   }
 }
+const imported = readdirSync(path.join(root, "dist"), { recursive: true, encoding: "utf8" })
+  .filter((file) => file.endsWith(".js"))
+  .flatMap((file) =>
+    readFileSync(path.join(root, "dist", file), "utf8").match(
+      /^(import|export) .*from "(?!\.|effect|@effect\/platform).*/gm
+    ) ?? []
+  )
+if (imported.length > 0) throw new Error(`importing the package imports more than its peers: ${imported.join("; ")}`)
 run(process.execPath, [path.join(root, "node_modules/typescript/bin/tsc"), "-p", consumer])
 run(process.execPath, ["main.js"])
 console.log(`${tarball}: compiles and runs in a strange project`)

@@ -2,9 +2,12 @@
 import { Effect } from "effect"
 import {
   type AcquireLockFailed,
+  ExternalLock,
+  ExternalLockError,
   type LocalLockOptions,
   lock,
   lockAll,
+  LockLost,
   type LockRegistry,
   semaphore,
   synchronized,
@@ -12,6 +15,7 @@ import {
   withLockAll,
   withSemaphore
 } from "effect-locks"
+import { external } from "./external.js"
 
 type Hold = (
   registry: LockRegistry,
@@ -44,12 +48,52 @@ const owned = (reentrant: boolean): Hold => (registry, name, options) => (body) 
 // The first is in nobody's way, and the last is named twice.
 const several = (name: string) => [`${name}, the first`, name, `${name}, the last`, `${name}, the last`]
 
+const beyond = { external: true } as const
+
+/** The lock is neither lost nor out of reach. */
+const outside = <A, E, R>(
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, Exclude<E, ExternalLockError | LockLost>, Exclude<R, ExternalLock>> =>
+  Effect.provideService(
+    Effect.catchAll(effect, (error) =>
+      error instanceof ExternalLockError || error instanceof LockLost ? Effect.die(error) : Effect.fail(error)),
+    ExternalLock,
+    external
+  ) as never
+
 const permits = 3
 const counting = ({ external: _, mode: __, reentrant: ___, ...options }: LocalLockOptions = {}) => ({
   ...options,
   permits,
   take: permits
 })
+
+/** Held by files too: the same laws hold. */
+export const externalKinds: ReadonlyArray<Kind> = [
+  kind(
+    "lock, external",
+    (registry, name, options) => (body) =>
+      outside(Effect.scoped(Effect.zipRight(lock(name, { ...options, ...beyond, registry }), body)))
+  ),
+  kind(
+    "withLock, external",
+    (registry, name, options) => (body) => outside(withLock(body, name, { ...options, ...beyond, registry }))
+  ),
+  kind(
+    "withLock, external, reentrant",
+    (registry, name, options) => (body) =>
+      outside(withLock(body, name, { ...options, ...beyond, registry, reentrant: true })),
+    {
+      holdAnew: (registry, name, options) => (body) =>
+        outside(withLock(body, name, { ...options, ...beyond, registry }))
+    }
+  ),
+  kind(
+    "withLockAll, external",
+    (registry, name, options) => (body) =>
+      outside(withLockAll(body, several(name), { ...options, ...beyond, registry }))
+  )
+]
 
 export const kinds: ReadonlyArray<Kind> = [
   kind("lock", scoped(false)),
