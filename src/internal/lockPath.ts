@@ -24,6 +24,32 @@ export const directoryMode = (fileMode: number): number => fileMode | ((fileMode
 const othersMayWrite = 0o002
 const sticky = 0o1000
 
+/**
+ * Makes a directory, and those above it, where nothing is. One by one: Node's own
+ * `recursive` never comes back from where none can be made, such as /proc.
+ */
+const makeDirectory = (
+  fs: FileSystem.FileSystem,
+  path: Path.Path,
+  directory: string,
+  mode: number
+): Effect.Effect<void, unknown> =>
+  Effect.suspend(() => {
+    const make = fs.makeDirectory(directory, { mode })
+    const parent = path.dirname(directory)
+    const exists = Effect.isSuccess(fs.stat(directory))
+    return Effect.catchAll(
+      Effect.flatMap(exists, (exists) =>
+        exists
+          ? Effect.void
+          : parent === directory
+          ? make
+          : Effect.zipRight(makeDirectory(fs, path, parent, mode), make)),
+      // Somebody else may have made it meanwhile.
+      (error) => Effect.flatMap(exists, (exists) => exists ? Effect.void : Effect.fail(error))
+    )
+  })
+
 /** Makes it if need be; gives its canonical path. */
 export const prepare = (
   fs: FileSystem.FileSystem,
@@ -43,11 +69,7 @@ export const prepare = (
         "is a symbolic link, which may be made to lead elsewhere while locks are held; give the path that it leads to"
       )
     }
-    yield* Effect.catchAll(
-      toError(fs.makeDirectory(directory, { recursive: true, mode: directoryMode(fileMode) })),
-      (error) =>
-        Effect.flatMap(Effect.isSuccess(fs.stat(directory)), (exists) => exists ? Effect.void : Effect.fail(error))
-    )
+    yield* toError(makeDirectory(fs, path, directory, directoryMode(fileMode)))
     const { mode, type } = yield* toError(fs.stat(directory))
     if (type !== "Directory") {
       return yield* refused(directory, "is not a directory; move what is there, or give another path")
