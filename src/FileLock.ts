@@ -5,25 +5,17 @@
  * @since 0.1.0
  */
 import * as FileSystem from "@effect/platform/FileSystem"
-import * as Path from "@effect/platform/Path"
+import type * as Path from "@effect/platform/Path"
 import * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
-import { ExternalLock, TypeId as ExternalLockTypeId } from "./ExternalLock.ts"
-import * as Acquire from "./internal/acquireBeyond.ts"
+import { ExternalLock } from "./ExternalLock.ts"
+import type { FileEngine, Surroundings } from "./internal/fileEngine.ts"
 import * as FileError from "./internal/fileError.ts"
-import { find as findHolders } from "./internal/fileHolders.ts"
-import * as FileName from "./internal/fileName.ts"
-import { goOn } from "./internal/goOn.ts"
-import { KernelFiles, lookEvery } from "./internal/kernelFiles.ts"
-import * as Key from "./internal/lockKey.ts"
-import * as LockPath from "./internal/lockPath.ts"
-import { OpenFiles } from "./internal/openFiles.ts"
-import * as Options from "./internal/options.ts"
+import * as FileLocks from "./internal/fileLocks.ts"
+import * as KernelEngine from "./internal/kernelEngine.ts"
 import { KernelLock } from "./KernelLock.ts"
 import { ExternalLockError, type LockLost } from "./LockError.ts"
 import type { LockRegistry } from "./LockRegistry.ts"
@@ -118,98 +110,18 @@ export interface FileLock {
 
 const tag = Context.GenericTag<FileLock>("effect-locks/FileLock")
 
-/** Nobody but this user. */
-const privately = 0o600
-
 type Services = FileLock | ExternalLock
 
-const make = (
-  { lockPath, mode }: FileLockOptions
-): Effect.Effect<
-  Context.Context<Services>,
-  ExternalLockError,
-  FileSystem.FileSystem | Path.Path | KernelLock | Scope.Scope
-> =>
-  Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
-    const path = yield* Path.Path
-    const kernel = yield* KernelLock
-    const fileMode = mode ?? privately
-    const prepare = (lockPath: string) => LockPath.prepare(fs, path, lockPath, fileMode)
-    const directory = yield* prepare(lockPath)
-    const directories = new Map([[lockPath, directory]])
-    const directoryOf = (given: string) => {
-      const known = directories.get(given)
-      return known !== undefined
-        ? Effect.succeed(known)
-        : Effect.tap(prepare(given), (directory) => Effect.sync(() => directories.set(given, directory)))
-    }
-    const files = yield* Effect.acquireRelease(
-      Effect.map(Effect.runtime<never>(), (runtime) =>
-        new KernelFiles(
-          kernel,
-          new OpenFiles(fs, kernel, fileMode, mode !== undefined),
-          (file) => prepare(path.dirname(file)),
-          runtime
-        )),
-      (files) => files.close
-    )
-    const place: ExternalLock["place"] = (key, given) => {
-      const file = FileName.make(key, path.sep)
-      const objection = FileName.objection(file, path.sep)
-      return objection === undefined
-        ? goOn(directoryOf(given ?? lockPath), (directory) => Effect.succeed(directory + path.sep + file))
-        : Effect.fail(
-          new ExternalLockError({ reason: "UnsafeName", key, place: undefined, explanation: objection })
-        )
-    }
-    const external = ExternalLock.of({
-      [ExternalLockTypeId]: ExternalLockTypeId,
-      guarantees: {
-        reach: "host",
-        freedOnDeath: "at once",
-        starvationFree: kernel.hasRanges,
-        lossSeenWithin: Duration.millis(2 * lookEvery)
-      },
-      place,
-      acquire: (request, restore) => files.acquire(request, restore),
-      tryAcquire: (request) => files.tryAcquire(request)
-    })
-    const pathOf: FileLock["path"] = (name, options = {}) =>
-      Effect.flatMap(keyOf(name, options), (key) => place(key, options.lockPath))
-    const lock = tag.of({
-      path: pathOf,
-      remove: (name, options = {}) =>
-        Effect.flatMap(pathOf(name, options), (file) =>
-          removing(
-            name,
-            options,
-            Effect.mapError(files.remove(file, fs.remove(file)), (error) => FileError.make(file, error))
-          ).pipe(Effect.provideService(ExternalLock, external))),
-      holders: (name, options) =>
-        Effect.gen(function*() {
-          const file = yield* pathOf(name, options)
-          const identity = yield* Effect.try({
-            try: () => kernel.identify(file),
-            catch: (error) => FileError.make(file, error)
-          })
-          if (identity === undefined) return { holders: [], complete: true }
-          return (yield* findHolders(fs, identity)) ?? { holders: [], complete: false }
-        })
-    })
-    return Context.make(tag, lock).pipe(Context.add(ExternalLock, external))
-  })
-
-const keyOf = (name: string, { prefix }: FileOptions) => Effect.suspend(() => Effect.succeed(Key.parse(prefix, name)))
-
-/** Runs `remove` while holding the lock whose file it removes. */
-const removing = (name: string, options: FileOptions, remove: Effect.Effect<void, ExternalLockError>) =>
-  Options.resolved(
-    () => Options.forLock(name, { ...options, external: true, log: false }),
-    (spec) => Effect.catchTag(Acquire.guardAnew(remove, spec, "remove"), "AcquireLockFailed", Effect.die)
+const layerOf = <R>(
+  options: FileLockOptions,
+  engine: (surroundings: Surroundings) => Effect.Effect<FileEngine, never, R>
+) =>
+  Layer.scopedContext(
+    Effect.map(FileLocks.make(options, engine), ({ external, files }) =>
+      Context.make(tag, files).pipe(Context.add(ExternalLock, external)))
   )
 
-const layerKernelLock = (options: FileLockOptions) => Layer.scopedContext(make(options))
+const layerKernelLock = (options: FileLockOptions) => layerOf(options, KernelEngine.make)
 
 const fromEnvironment = Effect.mapError(
   Effect.map(Config.string("OSLO_LOCK_PATH"), (lockPath): FileLockOptions => ({ lockPath })),

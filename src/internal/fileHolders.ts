@@ -6,18 +6,8 @@
 import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import type { FileIdentity } from "../KernelLock.ts"
+import type { Holder, Holders } from "./fileEngine.ts"
 import { gate } from "./fileWait.ts"
-
-export interface Holder {
-  readonly pid: number
-  readonly command: string
-  readonly mode: "exclusive" | "shared"
-}
-
-export interface Holders {
-  readonly holders: ReadonlyArray<Holder>
-  readonly complete: boolean
-}
 
 /** As in `1: OFDLCK ADVISORY  WRITE -1 08:02:1234 0 EOF`; a request that is blocked has an arrow. */
 const pattern = /^(?:lock:\s*)?\d+: (?:OFDLCK|POSIX)\s+\S+\s+(READ|WRITE)\s+-?\d+ ([0-9a-f]+):([0-9a-f]+):(\d+) (\d+) /

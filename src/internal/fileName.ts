@@ -19,8 +19,8 @@ export const make = ({ name, prefix }: LockKey, separator: string): string => {
 
 const bytes = (text: string): number => new TextEncoder().encode(text).length
 
-/** Why `file` is no name of a file in the lock path, if it is none. */
-export const objection = (file: string, separator: string): string | undefined => {
+/** Why `file`, with `ending`, is no name of a file in the lock path, if it is none. */
+export const objection = (file: string, ending: string, separator: string): string | undefined => {
   if (file === "") return "an empty name is no name of a file; give the lock a name"
   if (file === "." || file === "..") return `"${file}" is a directory; give the lock another name`
   if (file.includes("\0")) return "a name of a file cannot have a NUL in it; give the lock another name"
@@ -28,8 +28,9 @@ export const objection = (file: string, separator: string): string | undefined =
     return `the prefix has a "${separator}" in it, which would lead out of the lock path; leave it out`
   }
   // A character is three bytes at most, and one at least.
-  if (file.length * 3 > longest && (file.length > longest || bytes(file) > longest)) {
-    return `the name of its file would be longer than ${longest} bytes; give the lock a shorter name, such as a hash of this one`
+  const most = longest - ending.length
+  if (file.length * 3 > most && (file.length > most || bytes(file) > most)) {
+    return `the name of its file would be longer than ${most} bytes; give the lock a shorter name, such as a hash of this one`
   }
   return undefined
 }
