@@ -9,6 +9,7 @@ import type * as Path from "@effect/platform/Path"
 import * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { ExternalLock } from "./ExternalLock.ts"
@@ -16,6 +17,7 @@ import type { FileEngine, Surroundings } from "./internal/fileEngine.ts"
 import * as FileError from "./internal/fileError.ts"
 import * as FileLocks from "./internal/fileLocks.ts"
 import * as KernelEngine from "./internal/kernelEngine.ts"
+import * as PortableEngine from "./internal/portableEngine.ts"
 import { KernelLock } from "./KernelLock.ts"
 import { ExternalLockError, type LockLost } from "./LockError.ts"
 import type { LockRegistry } from "./LockRegistry.ts"
@@ -35,6 +37,23 @@ export interface FileLockOptions {
    * @default 0o600: nobody but this user
    */
   readonly mode?: number | undefined
+}
+
+/**
+ * Where portable locks are kept, and when a holder is taken to be gone.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PortableOptions extends FileLockOptions {
+  /**
+   * How long nothing may be heard of a holder before it is taken to be gone, when
+   * this process cannot see whether it is there: it is on another machine, or in
+   * another container, or this is not Linux. A holder whose process or machine
+   * stands still for longer loses the lock, and learns it when it goes on.
+   * @default "30 seconds"
+   */
+  readonly silence?: Duration.DurationInput | undefined
 }
 
 /**
@@ -123,6 +142,12 @@ const layerOf = <R>(
 
 const layerKernelLock = (options: FileLockOptions) => layerOf(options, KernelEngine.make)
 
+/** How long nothing may be heard of a holder that cannot be looked at. */
+const silence: Duration.DurationInput = "30 seconds"
+
+const layerPortable = (options: PortableOptions) =>
+  layerOf(options, PortableEngine.make(Duration.decode(options.silence ?? silence)))
+
 const fromEnvironment = Effect.mapError(
   Effect.map(Config.string("OSLO_LOCK_PATH"), (lockPath): FileLockOptions => ({ lockPath })),
   (cause) =>
@@ -177,6 +202,19 @@ export const FileLock: Context.Tag<FileLock, FileLock> & {
   ) => Layer.Layer<Services, ExternalLockError | ConfigError.ConfigError, FileSystem.FileSystem | Path.Path>
   /** A new directory, which is removed with the layer: for tests. */
   readonly layerTemp: Layer.Layer<Services, ExternalLockError, FileSystem.FileSystem | Path.Path>
+  /**
+   * Locks by directories alone, for where the kernel has no locks: file systems
+   * that refuse them, and platforms that `KernelLock` has nothing for. All that use a
+   * lock path must use it, for locks of the kernel and these do not exclude each other.
+   *
+   * The lock of a process of this machine that is gone is free at once, that of
+   * another when it has been silent for long. Waiting writers may be passed by
+   * readers for as long as these come without a gap, and an upgrade always
+   * fails with `UpgradeConflict`.
+   */
+  readonly layerPortable: (
+    options: PortableOptions
+  ) => Layer.Layer<Services, ExternalLockError, FileSystem.FileSystem | Path.Path>
   /** As `layer`, with a `KernelLock` of your own. */
   readonly layerKernelLock: (
     options: FileLockOptions
@@ -201,5 +239,6 @@ export const FileLock: Context.Tag<FileLock, FileLock> & {
     ),
     KernelLock.layer
   ),
+  layerPortable,
   layerKernelLock
 })

@@ -7,7 +7,7 @@ import * as Lines from "../src/internal/lines.js"
 import { Registry } from "../src/internal/registry.js"
 import { type Census, workload } from "./laws/workload.js"
 import * as Chaos from "./utils/chaos.js"
-import { external, lockPath } from "./utils/external.js"
+import { external, lockPath, portable, portablePath } from "./utils/external.js"
 
 describe("seeded chaos", () => {
   it("a mixed workload of 6 fibers over 4 names in 2 registries, 2,000 seeds", () => {
@@ -30,17 +30,22 @@ describe("seeded chaos", () => {
     assert.isUndefined(census.get("not upgraded"))
   }, 120_000)
 
-  it("the same with every second lock held by a file, 500 seeds", () => {
-    const census: Census = new Map()
-    const program = workload(LockRegistry.make, census, [path.join(lockPath, "one"), path.join(lockPath, "two")])
-    assert.isUndefined(
-      Chaos.failure((seed) => Effect.provideService(program(seed), ExternalLock, external), 500)
-    )
-    if (process.env.CHAOS_SEED !== undefined) return
-    for (const what of ["Busy", "Timeout", "UpgradeConflict", "Deadlock", "upgraded", "downgraded"]) {
-      assert.isAbove(census.get(what) ?? 0, 20, what)
-    }
-  }, 120_000)
+  for (
+    const [how, service, directory, seeds] of [
+      ["a file", external, lockPath, 500],
+      ["a file, portable", portable, portablePath, 200]
+    ] as const
+  ) {
+    it(`the same with every second lock held by ${how}, ${seeds} seeds`, () => {
+      const census: Census = new Map()
+      const program = workload(LockRegistry.make, census, [path.join(directory, "one"), path.join(directory, "two")])
+      assert.isUndefined(Chaos.failure((seed) => Effect.provideService(program(seed), ExternalLock, service), seeds))
+      if (process.env.CHAOS_SEED !== undefined) return
+      for (const what of ["Busy", "Timeout", "UpgradeConflict", "Deadlock", "downgraded"]) {
+        assert.isAbove(census.get(what) ?? 0, 20, what)
+      }
+    }, 120_000)
+  }
 
   it("every transition keeps the invariant of the lines, 500 seeds", () => {
     let steps = 0

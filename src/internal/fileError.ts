@@ -71,3 +71,9 @@ export const make = (path: string, cause: unknown, key?: LockKey): ExternalLockE
 
 /** Is it that something is not there? */
 export const isMissing = (error: unknown): boolean => codeOf(error) === "ENOENT"
+
+/** Is it that something is there already? */
+export const isThere = (error: unknown): boolean => {
+  const code = codeOf(error)
+  return code === "EEXIST" || code === "ENOTEMPTY"
+}

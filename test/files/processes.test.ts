@@ -301,6 +301,31 @@ describe("Python's fcntl.lockf, as oslo and fasteners use it", () => {
 
 describe("a storm", () => {
   it.live(
+    "of locks by directories: killed holders are taken over by many at once, never by two",
+    () =>
+      Effect.gen(function*() {
+        const { run } = yield* Effect.promise(() => import("../storm/storm.js"))
+        const result = yield* Effect.promise(() =>
+          run(
+            { kind: "portable", processes: 6, seconds: 8, kills: 20, removals: 20, killEvery: 30 },
+            undefined,
+            compiled
+          )
+        )
+        const { complaints, counted, free, kills, leftover, missing, stuck, twice } = result
+        assert.deepStrictEqual(complaints, [])
+        assert.strictEqual(twice, 0, "updates lost")
+        assert.strictEqual(stuck, 0, "processes that did not end")
+        assert.isAtLeast(kills, 20)
+        assert.isAbove(counted, 200)
+        assert.isAtMost(missing, kills + result.seconds)
+        assert.isTrue(free)
+        assert.deepStrictEqual(leftover, [".drafts", "counter.lock"])
+      }),
+    200_000
+  )
+
+  it.live(
     "8 processes of 4 fibers, holders killed, the file removed: nothing is lost, nobody is stuck",
     () =>
       Effect.gen(function*() {

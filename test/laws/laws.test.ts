@@ -1,7 +1,7 @@
 import { describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { LockRegistry } from "effect-locks"
-import { externalKinds, kinds } from "../utils/kinds.js"
+import { externalKinds, kinds, portableKind } from "../utils/kinds.js"
 import { lawsOf } from "./laws.js"
 
 const sources = {
@@ -10,7 +10,7 @@ const sources = {
   "LockRegistry.layerGlobal": Effect.provide(LockRegistry, LockRegistry.layerGlobal)
 }
 
-for (const kind of externalKinds) {
+for (const kind of [...externalKinds, portableKind]) {
   describe(kind.name, () => {
     for (const law of lawsOf(kind)) it.effect(law.name, () => law.check(LockRegistry.make, kind))
   })

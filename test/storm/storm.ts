@@ -61,7 +61,10 @@ export const run = async (
   const where = prepare(directory)
   const layer = Layer.merge(
     LockRegistry.layer,
-    Layer.provide(FileLock.layer({ lockPath: where.lockPath }), NodeContext.layer)
+    Layer.provide(
+      (options.kind === "portable" ? FileLock.layerPortable : FileLock.layer)({ lockPath: where.lockPath }),
+      NodeContext.layer
+    )
   )
   const running = new Set<ChildProcess>()
   const complaints: Array<string> = []

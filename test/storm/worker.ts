@@ -34,7 +34,7 @@ const counting = Effect.repeat(
   { until: () => stopped }
 )
 
-const layer = FileLock.layer({ lockPath: where.lockPath })
+const layer = (kind === "portable" ? FileLock.layerPortable : FileLock.layer)({ lockPath: where.lockPath })
 
 const program = Effect.gen(function*() {
   process.send!("ready")
@@ -44,4 +44,3 @@ const program = Effect.gen(function*() {
 })
 
 NodeRuntime.runMain(Effect.provide(program, Layer.merge(LockRegistry.layer, Layer.provide(layer, NodeContext.layer))))
-void kind

@@ -1,5 +1,5 @@
-/** An external lock that the tests of a file share, whose operations are single steps. */
-import { Path } from "@effect/platform"
+/** External locks that the tests of a file share, whose operations on files are single steps. */
+import { type FileSystem, Path } from "@effect/platform"
 import { Context, Effect, Layer, Scope } from "effect"
 import { ExternalLock, FileLock } from "effect-locks"
 import * as fs from "node:fs"
@@ -8,15 +8,26 @@ import * as path from "node:path"
 import { afterAll } from "vitest"
 import * as SyncFileSystem from "./syncFileSystem.js"
 
-export const lockPath = fs.mkdtempSync(path.join(os.tmpdir(), "effect-locks-"))
+const makePath = () => {
+  const lockPath = fs.mkdtempSync(path.join(os.tmpdir(), "effect-locks-"))
+  afterAll(() => fs.rmSync(lockPath, { recursive: true }))
+  return lockPath
+}
 
-const platform = Layer.merge(SyncFileSystem.layer, Path.layer)
+// The scopes stay open: the files may be opened under schedulers that run nothing any more.
+const build = <E>(layer: Layer.Layer<FileLock | ExternalLock, E, FileSystem.FileSystem | Path.Path>) =>
+  Effect.runPromise(
+    Effect.map(
+      Layer.buildWithScope(
+        Layer.provide(layer, Layer.merge(SyncFileSystem.layer, Path.layer)),
+        Effect.runSync(Scope.make())
+      ),
+      (services) => Context.get(services, ExternalLock)
+    )
+  )
 
-// Its scope stays open: the files were opened under schedulers that run nothing any more.
-const services = await Effect.runPromise(
-  Layer.buildWithScope(FileLock.layer({ lockPath }).pipe(Layer.provide(platform)), Effect.runSync(Scope.make()))
-)
+export const lockPath = makePath()
+export const external = await build(FileLock.layer({ lockPath }))
 
-afterAll(() => fs.rmSync(lockPath, { recursive: true }))
-
-export const external: ExternalLock = Context.get(services, ExternalLock)
+export const portablePath = makePath()
+export const portable = await build(FileLock.layerPortable({ lockPath: portablePath }))

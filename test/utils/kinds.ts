@@ -15,7 +15,7 @@ import {
   withLockAll,
   withSemaphore
 } from "effect-locks"
-import { external } from "./external.js"
+import { external, portable } from "./external.js"
 
 type Hold = (
   registry: LockRegistry,
@@ -52,13 +52,14 @@ const beyond = { external: true } as const
 
 /** The lock is neither lost nor out of reach. */
 const outside = <A, E, R>(
-  effect: Effect.Effect<A, E, R>
+  effect: Effect.Effect<A, E, R>,
+  service = external
 ): Effect.Effect<A, Exclude<E, ExternalLockError | LockLost>, Exclude<R, ExternalLock>> =>
   Effect.provideService(
     Effect.catchAll(effect, (error) =>
       error instanceof ExternalLockError || error instanceof LockLost ? Effect.die(error) : Effect.fail(error)),
     ExternalLock,
-    external
+    service
   ) as never
 
 const permits = 3
@@ -94,6 +95,12 @@ export const externalKinds: ReadonlyArray<Kind> = [
       outside(withLockAll(body, several(name), { ...options, ...beyond, registry }))
   )
 ]
+
+/** The same where the kernel has no locks. */
+export const portableKind: Kind = kind(
+  "withLock, external, portable",
+  (registry, name, options) => (body) => outside(withLock(body, name, { ...options, ...beyond, registry }), portable)
+)
 
 export const kinds: ReadonlyArray<Kind> = [
   kind("lock", scoped(false)),
