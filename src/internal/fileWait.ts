@@ -29,10 +29,12 @@ export type Outcome = "locked" | "busy" | "stale"
 
 /** All milliseconds. */
 const firstDelay = 1
-const longestDelay = 12
+const longestDelay = 10
 const growth = 1.5
 const starvedAfter = 20
-const starvedDelay = 1
+const shortestDelay = 1
+/** Who has the gate loses nothing by its turn being late but that: it waits a hundredth of what it has waited. */
+const patience = 100
 
 const tryLock = (kernel: KernelLock, file: OpenFile, mode: Mode): Outcome => {
   if (!kernel.tryLock(file.fd, lock, mode)) return "busy"
@@ -90,7 +92,10 @@ export const wait = (kernel: KernelLock, file: OpenFile, mode: Mode): Effect.Eff
       }
     }
     // At odd times: two who ask in step would meet again and again.
-    const pause = () => hasGate ? starvedDelay : delay * (0.5 + Math.random() / 2)
+    const pause = () =>
+      hasGate
+        ? Math.min(Math.max((performance.now() - started) / patience, shortestDelay), longestDelay)
+        : delay * (0.5 + Math.random() / 2)
     let timer = setTimeout(askAgain, pause())
     return Effect.sync(stop)
   })

@@ -19,7 +19,7 @@ import { type Draft, modeOf, PortableLock } from "./portableLock.ts"
 /** All milliseconds. */
 const beatEvery = 1000
 const firstDelay = 2
-const longestDelay = 40
+const longestDelay = 100
 const growth = 1.5
 
 /** A time of the machine, whatever Effect's clock says: the files are not of the program's time either. */

@@ -48,6 +48,8 @@ export class PortableLock {
   /** After how long of silence an owner that cannot be looked at is taken to be gone: milliseconds. */
   private readonly silence: number
   private readonly silences = new Map<string, Silence>()
+  /** What is in each token: whose it is. */
+  private readonly record: string
 
   constructor(
     fs: FileSystem.FileSystem,
@@ -63,25 +65,27 @@ export class PortableLock {
     this.directoryMode = directoryMode
     this.fileMode = fileMode
     this.silence = silence
+    this.record = Schema.encodeSync(Owner.Json)(self)
   }
 
   /** A token of ours, in a directory of its own beside the locks. */
   draft(lock: string, mode: Mode): Effect.Effect<Draft, unknown> {
-    const { directoryMode, fileMode, fs, path, self } = this
+    const { directoryMode, fileMode, fs, path, record, self } = this
     return Effect.gen(function*() {
       const id = `${self.pid}-${crypto.randomUUID()}`
       const directory = path.join(drafts(path, lock), id)
       const token = id + endings[mode]
-      yield* fs.makeDirectory(drafts(path, lock), { mode: directoryMode }).pipe(
-        Effect.catchIf(FileError.isThere, () => Effect.void)
+      const make = fs.makeDirectory(directory, { mode: directoryMode })
+      const makeAll = fs.makeDirectory(drafts(path, lock), { mode: directoryMode }).pipe(
+        Effect.catchIf(FileError.isThere, () => Effect.void),
+        Effect.zipRight(make)
       )
-      yield* fs.makeDirectory(directory, { mode: directoryMode })
-      const record = yield* Schema.encode(Owner.Json)(self)
+      yield* Effect.catchIf(make, FileError.isMissing, () => makeAll)
       yield* Effect.onError(
         fs.writeFileString(path.join(directory, token), record, { mode: fileMode }),
         () => Effect.ignore(fs.remove(directory, { recursive: true }))
       )
-      return { lock, mode, directory, token, record }
+      return { lock, mode, directory, token }
     })
   }
 
@@ -105,8 +109,8 @@ export class PortableLock {
     )
   }
 
-  private tryRead({ directory, lock, record, token }: Draft): Effect.Effect<boolean, unknown> {
-    const { directoryMode, fileMode, fs, path } = this
+  private tryRead({ directory, lock, token }: Draft): Effect.Effect<boolean, unknown> {
+    const { directoryMode, fileMode, fs, path, record } = this
     const [draft, held] = [path.join(directory, token), path.join(lock, token)]
     const isAlone = Effect.map(
       this.tokens(lock),
@@ -230,8 +234,6 @@ export interface Draft {
   readonly mode: Mode
   readonly directory: string
   readonly token: string
-  /** What is in the token: who it belongs to. */
-  readonly record: string
 }
 
 /** No lock has this name: a name of a lock ends otherwise. */

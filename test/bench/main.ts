@@ -5,6 +5,7 @@ import { cpus } from "node:os"
 import * as path from "node:path"
 import { chart, seriesOf } from "./chart.js"
 import * as Contestants from "./contestants.js"
+import * as External from "./external.js"
 import { type Contest, contest, type Contestant, type Row, table } from "./harness.js"
 import * as Interrupting from "./interrupting.js"
 import * as Memory from "./memory.js"
@@ -122,6 +123,16 @@ for (const n of [1000, 10_000, 100_000]) {
 
 await report("1,000,000 names, once each: heap after GC", (section) => Memory.names(section, 1_000_000))
 await report("100,000 held at once: heap per lock", (section) => Memory.held(section, 100_000))
+
+await report("external, uncontended", External.uncontended)
+const processes = new Map<string, number>()
+for (const n of [2, 4, 8]) {
+  const section = `external, ${n} processes, 2 ms holds`
+  processes.set(section, n)
+  await report(section, (section) => External.contended(section, n, 6))
+}
+await report("external, SIGKILL of the holder: until a waiter holds", (section) => External.killed(section, 60))
+await report("external, a process that waits", (section) => External.waiting(section, 4))
 
 if (filter === "") {
   const docs = path.resolve("docs")
