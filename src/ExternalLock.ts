@@ -59,6 +59,8 @@ export abstract class ExternalHold {
   abstract readonly tryUpgrade: Effect.Effect<boolean, ExternalLockError>
   /** Makes an exclusive hold shared; nobody can hold it exclusively in between. */
   abstract readonly downgrade: Effect.Effect<void, ExternalLockError>
+  /** Looks whether it is lost; who can be told of a loss only by looking does so then. */
+  abstract readonly check: Effect.Effect<void>
   private loss: LockLost | undefined = undefined
   private readonly listeners = new Set<(loss: LockLost) => void>()
 

@@ -46,6 +46,8 @@ export interface KernelLock {
   readonly unlock: (fd: number, range: ByteRange) => void
   /** Can parts of a file be locked? If not, every range is the whole file. */
   readonly hasRanges: boolean
+  /** Gives an open file its permissions, as fchmod. */
+  readonly setMode: (fd: number, mode: number) => void
   /** The file behind a descriptor or a path; nothing when there is none. */
   readonly identify: (file: number | string) => FileIdentity | undefined
 }
@@ -65,14 +67,19 @@ const load = <A>(module: string, how: string, f: () => Promise<A>) =>
       unsupported(`the locks of the kernel are out of reach, because ${module} cannot be loaded here; ${how}`, cause)
   })
 
-const identify = Effect.map(
+type OfFiles = Pick<KernelLock, "identify" | "setMode">
+
+const ofFiles = Effect.map(
   load("node:fs", "run on Node, Bun or Deno, or use FileLock.layerPortable", () => import("node:fs")),
-  (fs): KernelLock["identify"] => (file) => {
-    const stat = typeof file === "number"
-      ? fs.fstatSync(file, { bigint: true })
-      : fs.statSync(file, { bigint: true, throwIfNoEntry: false })
-    return stat === undefined ? undefined : { device: stat.dev, inode: stat.ino }
-  }
+  (fs): OfFiles => ({
+    setMode: fs.fchmodSync,
+    identify: (file) => {
+      const stat = typeof file === "number"
+        ? fs.fstatSync(file, { bigint: true })
+        : fs.statSync(file, { bigint: true, throwIfNoEntry: false })
+      return stat === undefined ? undefined : { device: stat.dev, inode: stat.ino }
+    }
+  })
 )
 
 const native: Effect.Effect<KernelLock, ExternalLockError> = Effect.gen(function*() {
@@ -87,7 +94,7 @@ const native: Effect.Effect<KernelLock, ExternalLockError> = Effect.gen(function
     unlock: (fd, { length, start }) => fs.unlock(fd, start, length),
     // On macOS it is flock(2), which knows no ranges.
     hasRanges: process.platform !== "darwin",
-    identify: yield* identify
+    ...(yield* ofFiles)
   }
 })
 
@@ -120,7 +127,7 @@ const koffi: Effect.Effect<KernelLock, ExternalLockError> = Effect.gen(function*
     tryLock: (fd, range, mode) => set(fd, types[mode], range),
     unlock: (fd, range) => void set(fd, types.none, range),
     hasRanges: true,
-    identify: yield* identify
+    ...(yield* ofFiles)
   }
 })
 

@@ -189,6 +189,11 @@ export class ExternalLockError extends Data.TaggedError("ExternalLockError")<{
   readonly explanation: string
   readonly cause?: unknown
 }> {
+  /** The same, asked for as `key`. */
+  of(key: LockKey): ExternalLockError {
+    const { cause, explanation, place, reason } = this
+    return new ExternalLockError({ reason, key, place, explanation, cause })
+  }
   override get message(): string {
     return this.key === undefined ? this.explanation : `lock ${this.key}: ${this.explanation}`
   }
@@ -205,7 +210,7 @@ export class LockLost extends Data.TaggedError("LockLost")<{
   readonly key: LockKey
   /** How it was lost, and what to do. */
   readonly explanation: string
-  /** Did the effect that held it run to its end, all the same? */
+  /** Did the effect that held it succeed, all the same? */
   readonly completed: boolean
 }> {
   override get message(): string {

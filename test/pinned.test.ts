@@ -65,6 +65,19 @@ const sweep = <S>(
   })
 
 describe("effect 3.22.4, pinned", () => {
+  // So the loss of a lock cannot interrupt it there either, before the time is over.
+  it.effect("Effect.all: a sibling that fails does not interrupt Effect.timeout", () =>
+    Effect.gen(function*() {
+      const timed = Effect.timeout(Effect.never, "1 hour")
+      const fiber = yield* Effect.fork(Effect.exit(
+        Effect.all([timed, Effect.zipRight(Effect.yieldNow(), Effect.fail("failure"))], { concurrency: "unbounded" })
+      ))
+      yield* settle
+      assert.isNull(fiber.unsafePoll())
+      yield* TestClock.adjust("1 hour")
+      yield* Fiber.join(fiber)
+    }))
+
   it.effect("TSemaphore.withPermit: the body is uninterruptible", () =>
     Effect.gen(function*() {
       const s = yield* STM.commit(TSemaphore.make(1))

@@ -2,7 +2,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { ExternalLock } from "../ExternalLock.ts"
+import { type ExternalHold, ExternalLock } from "../ExternalLock.ts"
 import type { AcquireLockFailed, ExternalLockError, LockLost } from "../LockError.ts"
 import type { LockRegistry } from "../LockRegistry.ts"
 import * as Acquire from "./acquire.ts"
@@ -35,14 +35,14 @@ export const guard = <A, E, R>(
       const service = serviceOf(fiber)
       return goOn(
         Beyond.locate(spec, service, beyond),
-        (spec) => guardAt(self, spec, service, beyond, by, restore, fiber)
+        (spec) => guardAt(() => self, spec, service, beyond, by, restore, fiber)
       )
     })
 }
 
 /** The same, which dies instead of waiting for a hold of the running fiber. */
 export const guardAnew = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
+  self: (hold: ExternalHold) => Effect.Effect<A, E, R>,
   spec: Spec,
   what: string
 ): Effect.Effect<A, E | GuardFailed, R | ExternalLock | LockRegistry> =>
@@ -51,17 +51,17 @@ export const guardAnew = <A, E, R>(
     const beyond = spec.settings.beyond!
     return goOn(Beyond.locate(spec, service, beyond), (spec) => {
       const registry = Acquire.registryOf(spec.settings, fiber)
-      return spec.others.some(({ key }) => registry.isHeldBy(fiber.id(), key))
+      return [spec.demand, ...spec.others].some(({ key }) => registry.isHeldBy(fiber.id(), key))
         ? Effect.die(
           misuse(`lock ${spec.demand.key} is held by the fiber that wants to ${what} it; let go of it first`)
         )
-        : guardAt(self, spec, service, beyond, undefined, restore, fiber)
+        : guardAt(([hold]) => self(hold!), spec, service, beyond, undefined, restore, fiber)
     })
   })
 
 /** Runs `self` until it ends or the hold is lost. Must run uninterruptible. */
 const guardAt = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
+  self: (holds: ReadonlyArray<ExternalHold>) => Effect.Effect<A, E, R>,
   spec: Spec,
   service: ExternalLock,
   beyond: Beyond.Terms,
@@ -77,7 +77,7 @@ const guardAt = <A, E, R>(
       Acquire.request(spec, true, fiber),
       (ticket) => {
         const holds = Beyond.holdsOf(ticket)
-        return Loss.orLost(restore(self), holds, fiber, {
+        return Loss.orLost(restore(self(holds)), holds, fiber, {
           onFailure: (cause) => Effect.zipRight(desk.release(ticket, undefined), Effect.failCause(cause)),
           onSuccess: (value) =>
             Effect.flatMap(desk.release(ticket, value), (value) => {

@@ -78,11 +78,12 @@ const leave = <A>(ticket: Ticket, after: () => Effect.Effect<A>): Effect.Effect<
   Effect.suspend(() => {
     let next = after
     for (const member of placesOf(ticket)) {
-      const last = Sharing.leave(member)
-      if (last === undefined) continue
+      const left = Sharing.leave(member)
+      if (left === undefined) continue
       const then = next
+      // Others may hold it on; this one is to know whether it was lost until now.
       next = () =>
-        Effect.matchCauseEffect(last.hold.release, {
+        Effect.matchCauseEffect(left.isLast ? left.hold.release : left.hold.check, {
           onFailure: (cause) => Effect.zipRight(then(), Effect.failCause(cause)),
           onSuccess: then
         })

@@ -72,7 +72,9 @@ const endReentrant = (ledger: Ledger, lines: Table, hold: Ticket): Table => {
   while (key.within !== undefined && key.within.ended) key = key.within.key
   for (const request of moved) {
     lines = ledger.grant(Lines.move(lines, request, () => {
-      for (const member of Lines.membersOf(request)) if (member.key.within === hold) member.change({ key })
+      for (const member of Lines.membersOf(request)) {
+        if (member.key.within === hold) member.change({ key: key.cameFrom(member.key) })
+      }
     }))
   }
   lines = giveBack(ledger, lines, hold)

@@ -24,7 +24,8 @@ export class Events {
 
   /** The same of one member of a request for several locks. */
   emitOne(tag: Event["_tag"], member: Ticket): void {
-    if (this.listeners.size === 0) return
+    // What happens at a place happens to a key.
+    if (this.listeners.size === 0 || member.key.isPlace) return
     const { key } = member
     const event: Event = { _tag: tag, key: key.main, request: member.describe(), within: key.within?.describe() }
     for (const listener of this.listeners) listener.unsafeOffer(event)

@@ -2,7 +2,7 @@
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
 import type * as Effect from "effect/Effect"
-import type { ExternalLock, Guarantees } from "../ExternalLock.ts"
+import type { ExternalHold, ExternalLock, Guarantees } from "../ExternalLock.ts"
 import type { ExternalLockError } from "../LockError.ts"
 
 /** A process that holds a lock file. */
@@ -23,8 +23,8 @@ export interface FileEngine {
   readonly ending: string
   readonly acquire: ExternalLock["acquire"]
   readonly tryAcquire: ExternalLock["tryAcquire"]
-  /** Removes what is held exclusively, without losing it. */
-  readonly remove: (place: string) => Effect.Effect<void, unknown>
+  /** Removes what `hold` holds exclusively, without losing it. */
+  readonly remove: (place: string, hold: ExternalHold) => Effect.Effect<void, unknown>
   readonly holders: (place: string) => Effect.Effect<Holders, unknown>
 }
 

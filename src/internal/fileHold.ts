@@ -13,6 +13,8 @@ export class FileHold extends ExternalHold {
   mode: Mode
   /** By its holder. */
   removed = false
+  /** Its file may be another's now. */
+  released = false
   private readonly key: LockKey
   private readonly kernel: KernelLock
   private readonly end: (hold: FileHold) => Effect.Effect<void>
@@ -40,7 +42,7 @@ export class FileHold extends ExternalHold {
     return this.try(() => {
       if (this.mode === "exclusive") return true
       // There a lock is let go of before it is taken in another mode.
-      if (!this.kernel.hasRanges) return false
+      if (this.released || !this.kernel.hasRanges) return false
       const { fd } = this.file
       if (!this.kernel.tryLock(fd, gate, "shared")) return false
       try {
@@ -49,14 +51,14 @@ export class FileHold extends ExternalHold {
         this.kernel.unlock(fd, gate)
       }
       this.mode = "exclusive"
-      return true
+      this.look()
+      return this.lostAs === undefined
     })
   }
 
   get downgrade(): Effect.Effect<void, ExternalLockError> {
     return this.try(() => {
-      this.kernel.tryLock(this.file.fd, lock, "shared")
-      this.mode = "shared"
+      if (!this.released && this.kernel.tryLock(this.file.fd, lock, "shared")) this.mode = "shared"
     })
   }
 
@@ -64,8 +66,12 @@ export class FileHold extends ExternalHold {
     return Effect.try({ try: f, catch: (cause) => FileError.make(this.file.path, cause, this.key) })
   }
 
+  get check(): Effect.Effect<void> {
+    return Effect.ignore(this.try(() => this.look()))
+  }
+
   /** Looks whether it is lost. */
-  check(): void {
+  look(): void {
     if (this.removed || isCurrent(this.kernel, this.file)) return
     const explanation =
       `its file ${this.file.path} was removed or replaced while it was held, and others may lock the new one; ` +

@@ -69,7 +69,11 @@ export const make = <R>(
           () => Options.forLock(name, { ...options, external: true, log: false }),
           (spec) =>
             Effect.provideService(
-              Acquire.guardAnew(at(name, options, engine.remove), spec, "remove"),
+              Acquire.guardAnew(
+                (hold) => at(name, options, (file) => engine.remove(file, hold)),
+                spec,
+                "remove"
+              ),
               ExternalLock,
               external
             )

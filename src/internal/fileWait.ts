@@ -13,8 +13,8 @@
  * gate for itself waits for the lock or leaves the gate.
  *
  * A lock file may be removed while it is awaited, and the file that is locked in
- * the end is then not the one that others lock. So what is locked is compared with
- * what is at the path, every time.
+ * the end is then not the one that others lock. So the file is compared with what
+ * is at the path, every time.
  */
 import * as Effect from "effect/Effect"
 import type { ByteRange, KernelLock } from "../KernelLock.ts"
@@ -37,11 +37,14 @@ const shortestDelay = 1
 const patience = 100
 
 const tryLock = (kernel: KernelLock, file: OpenFile, mode: Mode): Outcome => {
-  if (!kernel.tryLock(file.fd, lock, mode)) return "busy"
+  if (!kernel.tryLock(file.fd, lock, mode)) return busy(kernel, file)
   if (isCurrent(kernel, file)) return "locked"
   kernel.unlock(file.fd, lock)
   return "stale"
 }
+
+/** Who locks a file that is not at its path any more may do so for ever, and keeps nobody out. */
+const busy = (kernel: KernelLock, file: OpenFile): Outcome => isCurrent(kernel, file) ? "busy" : "stale"
 
 export const isCurrent = (kernel: KernelLock, file: OpenFile): boolean =>
   isSame(file.identity, kernel.identify(file.path))
@@ -49,7 +52,7 @@ export const isCurrent = (kernel: KernelLock, file: OpenFile): boolean =>
 /** Locks it if that is possible now. */
 export const attempt = (kernel: KernelLock, file: OpenFile, mode: Mode): Outcome => {
   if (!kernel.hasRanges) return tryLock(kernel, file, mode)
-  if (!kernel.tryLock(file.fd, gate, "shared")) return "busy"
+  if (!kernel.tryLock(file.fd, gate, "shared")) return busy(kernel, file)
   try {
     return tryLock(kernel, file, mode)
   } finally {

@@ -4,12 +4,13 @@ import * as Effect from "effect/Effect"
 import type { ExternalHold } from "../ExternalLock.ts"
 import { AcquireLockFailed, type ExternalLockError, type LockLost } from "../LockError.ts"
 import { placesOf } from "./beyond.ts"
+import { membersOf } from "./lines.ts"
 import type { LockKey } from "./lockKey.ts"
 import { atOnce, forEver, type Patience } from "./patience.ts"
 import { refuse } from "./refusal.ts"
 import { Asking, type Registry } from "./registry.ts"
 import * as Sharing from "./sharing.ts"
-import type { Refused } from "./standing.ts"
+import { holders } from "./standing.ts"
 import { Demand, type Mode, Ticket } from "./ticket.ts"
 import { type AnyFiber, uninterruptibly } from "./uninterruptibly.ts"
 import * as Upgrading from "./upgrading.ts"
@@ -57,19 +58,28 @@ export class Hold {
 export const make = (member: Ticket, registry: Registry, request: Ticket, beyond: boolean): Hold | HoldBeyond =>
   beyond ? new HoldBeyond(member, registry, request) : new Hold(member, registry)
 
-/** A hold outside of this process too. It is exclusive in this process before it is so outside, and longer. */
+/**
+ * A hold outside of this process too.
+ *
+ * Invariant: it is exclusive in this process only while it is so outside. So to
+ * upgrade begins outside, and to downgrade ends there.
+ */
 export class HoldBeyond {
   readonly key: LockKey
   private readonly ticket: Ticket
   private readonly place: Ticket
   private readonly registry: Registry
   private readonly beyond: Sharing.Shared
+  /** The other locks of the same request that are kept at the same place. */
+  private readonly others: ReadonlyArray<Ticket>
   constructor(ticket: Ticket, registry: Registry, request: Ticket) {
     this.key = ticket.key.main
     this.ticket = ticket
     this.registry = registry
-    this.place = placesOf(request).find(({ key }) => key.origins!.some((origin) => origin.isNamedAs(this.key)))!
+    const leadsTo = (place: Ticket, { key }: Ticket) => place.key.origins!.some((origin) => origin.isNamedAs(key))
+    this.place = placesOf(request).find((place) => leadsTo(place, ticket))!
     this.beyond = Sharing.find(this.place)!
+    this.others = membersOf(request).filter((member) => member !== ticket && leadsTo(this.place, member))
   }
   get mode(): Mode {
     return this.ticket.isUpgraded ? "exclusive" : this.ticket.mode
@@ -82,50 +92,44 @@ export class HoldBeyond {
     return this.beyond.owner === this.place ? this.beyond.hold : undefined
   }
   get upgrade(): Effect.Effect<void, AcquireLockFailed | ExternalLockError> {
-    return uninterruptibly((restore, fiber) => {
-      if (this.mode === "exclusive" && !this.ticket.ended) return Effect.void
-      const members = [this.ticket, this.place]
-      const inside = Effect.forEach(members, (member) =>
-        this.registry.upgrade(
-          member,
-          new Asking<void, AcquireLockFailed, never>(
-            upgradeOf(member, atOnce, fiber),
-            () => Effect.void,
-            refuseUpgrade
-          ),
-          restore
-        ), { discard: true })
-      const { own } = this
-      const outside = own === undefined ?
-        Effect.void :
-        Effect.flatMap(own.tryUpgrade, (upgraded) => upgraded ? Effect.void : Effect.fail(conflict(this.ticket)))
-      const undo = Effect.forEach(members, (member) => this.registry.downgrade(member), { discard: true })
-      return Effect.catchAllCause(
-        Effect.zipRight(inside, outside),
-        (cause) => Effect.zipRight(Effect.exit(undo), Effect.failCause(cause))
-      )
-    })
+    return uninterruptibly((_, fiber) =>
+      this.beyond.changing(Effect.suspend(() => {
+        if (this.ticket.ended) return Effect.die(Upgrading.ended(this.ticket))
+        // Another lock at this place may have it exclusive already.
+        const own = Upgrading.isShared(this.place) ? this.own : undefined
+        return Effect.flatMap(own === undefined ? Effect.succeed(true) : own.tryUpgrade, (upgraded) =>
+          upgraded
+            ? Effect.onError(this.upgradeInside(fiber), () => Effect.ignore(own?.downgrade ?? Effect.void))
+            : Effect.flatMap(this.readers, (readers) => Effect.fail(conflict(this.key, readers))))
+      }))
+    )
+  }
+  private upgradeInside(fiber: AnyFiber): Effect.Effect<void, AcquireLockFailed> {
+    const upgrades = [this.ticket, this.place].map((member) => upgradeOf(member, atOnce, fiber))
+    return Effect.flatMap(this.registry.upgradeAll(upgrades), (refused) =>
+      refused === undefined
+        ? Effect.void
+        : refuse(upgrades[0]!, refused.reason === "Busy" ? { ...refused, reason: "UpgradeConflict" } : refused))
+  }
+  /** Who else of this process reads it. */
+  private get readers(): Effect.Effect<ReadonlyArray<Ticket>> {
+    return this.registry.look((lines) => holders(lines, this.place.key).filter((holder) => holder !== this.place))
   }
   get downgrade(): Effect.Effect<void, ExternalLockError> {
-    // Other keys may rely on the place.
-    const isAlone = this.place.key.origins!.length === 1
-    return Effect.uninterruptible(Effect.zipRight(
-      this.registry.downgrade(this.ticket),
-      isAlone ? Effect.zipRight(this.registry.downgrade(this.place), this.own?.downgrade ?? Effect.void) : Effect.void
-    ))
+    return Effect.uninterruptible(this.beyond.changing(Effect.suspend(() => {
+      // The other locks may rely on the place.
+      if (!this.others.every(Upgrading.isShared)) return this.registry.downgrade(this.ticket)
+      return Effect.zipRight(this.registry.downgrade(this.ticket, this.place), this.own?.downgrade ?? Effect.void)
+    })))
   }
 }
 
-/** An upgrade that would have to wait. */
-const refuseUpgrade = (ticket: Ticket, refused: Refused): Effect.Effect<never, AcquireLockFailed> =>
-  refuse(ticket, refused.reason === "Busy" ? { ...refused, reason: "UpgradeConflict" } : refused)
-
-/** Others read it outside of this process. */
-const conflict = (hold: Ticket): AcquireLockFailed =>
+/** Others read it, in this process or outside. */
+const conflict = (key: LockKey, readers: ReadonlyArray<Ticket>): AcquireLockFailed =>
   new AcquireLockFailed({
-    key: hold.key.main,
+    key,
     reason: "UpgradeConflict",
     waited: Duration.zero,
-    holders: [],
-    outside: true
+    holders: readers.map((reader) => reader.describe()),
+    outside: readers.length === 0
   })

@@ -31,7 +31,7 @@ export const make = (
       ending: "",
       acquire: (request, restore) => files.acquire(request, restore),
       tryAcquire: (request) => files.tryAcquire(request),
-      remove: (file) => files.remove(file, fs.remove(file)),
+      remove: (file, hold) => files.remove(hold, fs.remove(file)),
       holders: (file) =>
         Effect.gen(function*() {
           const identity = yield* Effect.try(() => kernel.identify(file))

@@ -22,6 +22,18 @@ export const lookEvery = 500
 
 type Acquired<A> = Effect.Effect<A, ExternalLockError>
 
+/** More often in a row nobody removes it: the file system tells one file from itself. */
+const mostStale = 100
+
+const neverCurrent = (path: string) =>
+  new ExternalLockError({
+    reason: "Unsupported",
+    key: undefined,
+    place: path,
+    explanation:
+      `${path}: its file system does not tell whether an open file is the one at its path; ${FileError.portable}`
+  })
+
 const locked: Effect.Effect<Outcome> = Effect.succeed("locked")
 
 export class KernelFiles {
@@ -72,9 +84,13 @@ export class KernelFiles {
     const failed = (cause: Cause.Cause<unknown>) =>
       Effect.failCause(Cause.map(cause, (error) =>
         error instanceof ExternalLockError
-          ? new ExternalLockError({ ...error, key })
+          ? error.of(key)
           : FileError.make(place, error, key)))
-    const anew = () => Effect.matchCauseEffect(this.open(place), { onFailure: failed, onSuccess: next })
+    let times = 0
+    const anew = () =>
+      ++times > mostStale
+        ? failed(Cause.fail(neverCurrent(place)))
+        : Effect.matchCauseEffect(this.open(place), { onFailure: failed, onSuccess: next })
     const next = (file: OpenFile): Acquired<Option.Option<ExternalHold>> => {
       const asked = ask(file)
       return asked === locked ? Effect.succeedSome(this.hold(file, request)) : Effect.matchCauseEffect(asked, {
@@ -114,8 +130,9 @@ export class KernelFiles {
   private readonly end = (hold: FileHold): Effect.Effect<void> => {
     const { file } = hold
     this.holds.delete(hold)
+    hold.released = true
     try {
-      hold.check()
+      hold.look()
       this.kernel.unlock(file.fd, lock)
       return hold.removed || hold.lostAs !== undefined ? this.files.close(file) : this.giveBack(file)
     } catch {
@@ -124,16 +141,15 @@ export class KernelFiles {
     }
   }
 
-  /** Unlinks the file that is held exclusively, and keeps its holder from thinking it lost. */
-  remove(place: string, unlink: Effect.Effect<void, unknown>): Effect.Effect<void, unknown> {
+  /** Unlinks the file of `hold`, and keeps its holder from thinking it lost. */
+  remove(hold: ExternalHold, unlink: Effect.Effect<void, unknown>): Effect.Effect<void, unknown> {
+    if (!(hold instanceof FileHold)) return Effect.dieMessage("the hold is not of a file")
     return Effect.suspend(() => {
-      for (const hold of this.holds) {
-        if (hold.file.path === place && hold.mode === "exclusive") {
-          hold.removed = true
-          return Effect.tapError(unlink, () => Effect.sync(() => hold.removed = false))
-        }
-      }
-      return Effect.dieMessage(`${place} is not held`)
+      hold.removed = true
+      return unlink.pipe(
+        Effect.catchIf(FileError.isMissing, () => Effect.void),
+        Effect.tapError(() => Effect.sync(() => hold.removed = false))
+      )
     })
   }
 
@@ -143,7 +159,7 @@ export class KernelFiles {
     this.timer = setInterval(() => {
       for (const hold of this.holds) {
         try {
-          hold.check()
+          hold.look()
         } catch {
           // Who cannot look does not know; the end of the hold tells.
         }

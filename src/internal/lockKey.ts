@@ -40,6 +40,14 @@ export class LockKey implements Equal.Equal {
   get isPlace(): boolean {
     return this.origins !== undefined
   }
+  /** The same place, as a request came to it that has `that` as its own. */
+  cameFrom({ origins }: LockKey): LockKey {
+    return this.origins === origins ? this : new LockKey(this.prefix, this.name, this.within, this.hash, origins)
+  }
+  /** What programs know it as: of a place, the key that led to it. */
+  get asked(): LockKey {
+    return this.origins?.[0] ?? this.main
+  }
   [Hash.symbol](): number {
     return this.hash
   }

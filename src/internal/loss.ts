@@ -4,8 +4,8 @@
  * It stays in its fiber, which keeps all that it holds and its FiberRefs, and
  * the loss is an interruption of that fiber, by an interruptor of its own. An
  * interruption stays with a fiber: when the effect has ended this one is taken back
- * from it, and any other stays. Like every interruption it goes to the children of
- * the fiber too.
+ * from it, and any other stays. Like every interruption it goes to the fibers too
+ * that this one has forked.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -25,10 +25,11 @@ export const known = (holds: ReadonlyArray<ExternalHold>): LockLost | undefined 
 export const completed = ({ explanation, key }: LockLost): LockLost =>
   new LockLost({ key, explanation, completed: true })
 
-const without = <E>(cause: Cause.Cause<E>, interruptor: FiberId.FiberId): Cause.Cause<E> => {
-  const isOther = (cause: Cause.Cause<E>) => !(Cause.isInterruptType(cause) && cause.fiberId === interruptor)
-  return isOther(cause) ? Cause.filter(cause, isOther) : Cause.empty
-}
+const keep = <E>(cause: Cause.Cause<E>, isKept: (cause: Cause.Cause<E>) => boolean): Cause.Cause<E> =>
+  isKept(cause) ? Cause.filter(cause, isKept) : Cause.empty
+
+const without = <E>(cause: Cause.Cause<E>, interruptor: FiberId.FiberId): Cause.Cause<E> =>
+  keep(cause, (cause) => !(Cause.isInterruptType(cause) && cause.fiberId === interruptor))
 
 /** Takes the interruption by `interruptor` back from the running fiber; gives back the others. */
 const takeBack = (interruptor: FiberId.FiberId): Effect.Effect<Cause.Cause<never>> =>
@@ -70,8 +71,9 @@ export const orLost = <A, E, R, B, E2>(
         stop()
         if (interruptor === undefined) return onFailure(cause)
         return Effect.flatMap(takeBack(interruptor), (others) => {
-          const rest = without(cause, interruptor!)
-          if (!Cause.isEmpty(others)) return onFailure(Cause.parallel(rest, others))
+          if (!Cause.isEmpty(others)) return onFailure(Cause.parallel(without(cause, interruptor!), others))
+          // What the effect itself interrupted then, such as what it had forked, it did because of the loss.
+          const rest = keep(cause, (cause) => !Cause.isInterruptType(cause))
           const loss = Cause.fail(known(holds)!)
           return onFailure(Cause.isEmpty(rest) ? loss : Cause.parallel(loss, rest))
         })

@@ -81,7 +81,10 @@ export class OpenFiles {
       // Neither "a" nor "r" can be locked in both modes, and "w" would truncate what others may read.
       const file = yield* fs.open(path, { flag: "a+", mode })
       const info = yield* file.stat
-      const identity = yield* Effect.try(() => kernel.identify(Number(file.fd)))
+      const identity = yield* Effect.orElseSucceed(
+        Effect.try(() => kernel.identify(Number(file.fd))),
+        () => undefined
+      )
       // In memory, say: the number of its descriptor would be that of another file.
       if (identity === undefined || Number(identity.inode) !== Option.getOrUndefined(info.ino)) {
         return yield* Effect.fail(
@@ -94,8 +97,10 @@ export class OpenFiles {
           })
         )
       }
-      // Whoever made the file is served first by the umask.
-      if (exactly && (info.mode & 0o777) !== mode) yield* Effect.ignore(fs.chmod(path, mode))
+      // The umask has taken some away. Another user's file may not be changed, and is as that user wants it.
+      if (exactly && (info.mode & 0o777) !== mode) {
+        yield* Effect.ignore(Effect.try(() => kernel.setMode(Number(file.fd), mode)))
+      }
       return new OpenFile(path, Number(file.fd), identity, scope)
     }).pipe(Effect.mapError((error) => error instanceof ExternalLockError ? error : FileError.make(path, error)))
   }

@@ -67,6 +67,10 @@ class PortableHold extends ExternalHold {
     )
   }
 
+  get check(): Effect.Effect<void> {
+    return this.beat
+  }
+
   /** Says that its holder is alive. Who cannot say so may be taken to be gone; its token will tell. */
   get beat(): Effect.Effect<void> {
     return Effect.suspend(() => {
@@ -173,12 +177,11 @@ export const make = (silence: Duration.Duration) =>
           acquireBy(request, (attempt) => Effect.as(restore(pauseAfter(attempt)), true)),
           Option.getOrThrow
         ),
-      remove: (place) =>
+      remove: (place, hold) =>
         Effect.suspend(() => {
-          const held = Array.from(holds).find(({ token }) => token.lock === place && token.mode === "exclusive")
-          if (held === undefined) return Effect.dieMessage(`${place} is not held`)
-          held.removed = true
-          return Effect.tapError(lock.remove(place), () => Effect.sync(() => held.removed = false))
+          if (!(hold instanceof PortableHold)) return Effect.dieMessage("the hold is not of a directory")
+          hold.removed = true
+          return Effect.tapError(lock.remove(place), () => Effect.sync(() => hold.removed = false))
         }),
       holders: (place) =>
         Effect.gen(function*() {

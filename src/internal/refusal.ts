@@ -9,10 +9,10 @@ export const refuse = (ticket: Ticket, refused: Refused): Effect.Effect<never, A
   refused.reason === "Deadlock"
     ? Effect.die(
       new Deadlock({
-        key: refused.cycle[0]!.request.key.main,
+        key: refused.cycle[0]!.request.key.asked,
         fiberId: ticket.fiberId,
         cycle: refused.cycle.map(({ hold, request }) => ({
-          key: request.key.main,
+          key: request.key.asked,
           request: request.describe(),
           hold: hold.describe()
         }))
@@ -20,7 +20,7 @@ export const refuse = (ticket: Ticket, refused: Refused): Effect.Effect<never, A
     )
     : Effect.fail(
       new AcquireLockFailed({
-        key: refused.key.main,
+        key: refused.key.asked,
         reason: refused.reason,
         waited: Duration.millis(ticket.waited()),
         holders: refused.holders.map((holder) => holder.describe()),

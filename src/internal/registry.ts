@@ -94,7 +94,7 @@ export class Registry {
       if (member.mode === "exclusive" && Upgrading.isShared(outer)) {
         return [{ reason: "UpgradeConflict", key, holders: holders(lines, key) }, lines]
       }
-      member.change({ key: outer.inside })
+      member.change({ key: outer.inside.cameFrom(member.key) })
     }
     return undefined
   }
@@ -109,8 +109,17 @@ export class Registry {
     return this.transact((lines) => [value, Ending.end(this.ledger, lines, ticket)])
   }
 
-  downgrade(hold: Ticket): Effect.Effect<void> {
-    return this.transact((lines) => [undefined, Upgrading.downgrade(this.ledger, lines, hold)])
+  /** Makes holds shared: all of them, or none and it dies. */
+  downgrade(...holds: ReadonlyArray<Ticket>): Effect.Effect<void> {
+    return this.transact((lines) => {
+      for (const hold of holds) Upgrading.checkDowngrade(lines, hold)
+      return [undefined, holds.reduce((lines, hold) => Upgrading.downgrade(this.ledger, lines, hold), lines)]
+    })
+  }
+
+  /** Makes holds exclusive by requests that do not wait: all of them or none. */
+  upgradeAll(upgrades: ReadonlyArray<Ticket>): Effect.Effect<Refused | undefined> {
+    return this.transact((lines) => Upgrading.upgradeAll(this.ledger, lines, upgrades))
   }
 
   /** Waits at the gate of a request that is in line; `stop` when the wait is over. */
@@ -189,8 +198,9 @@ export class Registry {
     return Array.from(this.ledger.fibers.holdsOf(fiberId.id)).some((hold) => hold.key.isNamedAs(key))
   }
 
+  /** Places are not told: who holds one, or waits for one, does so by a key. */
   get snapshot(): Effect.Effect<ReadonlyArray<ReturnType<typeof describe>>> {
-    return this.look((lines) => Array.from(lines, describe))
+    return this.look((lines) => Array.from(lines).filter(([key]) => !key.isPlace).map(describe))
   }
 
   get changes() {

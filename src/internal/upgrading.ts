@@ -11,7 +11,7 @@ import * as Line from "./line.ts"
 import * as Lines from "./lines.ts"
 import { misuse } from "./misuse.ts"
 import type { Place } from "./place.ts"
-import { holders, stand, type Standing } from "./standing.ts"
+import { holders, type Refused, stand, type Standing } from "./standing.ts"
 import type { Ticket } from "./ticket.ts"
 
 /** No program can ask for this priority. */
@@ -52,16 +52,41 @@ const isUpgrading = (line: Line.Line<Ticket>): boolean => {
   return false
 }
 
-/** Makes an exclusive hold shared, and lets in whoever may share it. */
-export const downgrade = (ledger: Ledger, lines: Table, hold: Ticket): Table => {
+/** Asks by `upgrades`, which do not wait, to make the holds that they are for exclusive: all or none. */
+export const upgradeAll = (
+  ledger: Ledger,
+  lines: Table,
+  upgrades: ReadonlyArray<Ticket>
+): readonly [Refused | undefined, Table] => {
+  const made: Array<Ticket> = []
+  for (const one of upgrades) {
+    const hold = one.upgrades!
+    const [standing, next] = upgrade(ledger, lines, hold, one)
+    lines = next
+    if (standing !== "granted") {
+      lines = made.reduce((lines, hold) => endUpgrade(ledger, lines, hold), lines)
+      return [standing as Refused, lines]
+    }
+    if (hold.upgrade === one) made.push(hold)
+  }
+  return [undefined, lines]
+}
+
+/** Throws when a hold cannot be downgraded. */
+export const checkDowngrade = (lines: Table, hold: Ticket): void => {
   if (hold.ended) throw notHeld(hold, "downgraded")
-  if (isShared(hold)) return lines
+  if (isShared(hold)) return
   const nested = hold.reentrant ? Lines.find(lines, hold.inside) : undefined
   if (nested !== undefined && [...Line.holders(nested), ...Line.waiters(nested)].some((one) => !isShared(one))) {
     throw misuse(
       `lock ${hold.key} cannot be downgraded: an exclusive request inside the hold has not ended; let it end first`
     )
   }
+}
+
+/** Makes an exclusive hold shared, and lets in whoever may share it. */
+export const downgrade = (ledger: Ledger, lines: Table, hold: Ticket): Table => {
+  if (isShared(hold)) return lines
   if (hold.upgrade !== undefined) return endUpgrade(ledger, lines, hold)
   const freed = hold.permits - 1
   ledger.events.emitOne("Released", hold)

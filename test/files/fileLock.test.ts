@@ -32,6 +32,8 @@ import {
 } from "effect-locks"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import * as FileName from "../../src/internal/fileName.js"
+import * as Key from "../../src/internal/lockKey.js"
 import { KernelLock } from "../../src/KernelLock.js"
 
 const external = { external: true } as const
@@ -883,4 +885,215 @@ describe("what the system may refuse", () => {
       }
       assert.deepStrictEqual(yield* all, [true, true, true, true])
     })).pipe(Effect.provide(NodeContext.layer)))
+})
+
+describe("a file that is not at its path any more", () => {
+  /** Another layer holds the file, and does not let go of it when it is lost. */
+  const keeping = (isIn: Deferred.Deferred<void>, gate: Deferred.Deferred<void>) =>
+    Effect.fork(asOther(Effect.exit(
+      withLock(
+        Effect.uninterruptible(Effect.zipRight(Deferred.succeed(isIn, undefined), Deferred.await(gate))),
+        "x",
+        external
+      )
+    )))
+
+  test(
+    "keeps nobody waiting, however long it is held",
+    Effect.gen(function*() {
+      const [isIn, gate] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      const holder = yield* keeping(isIn, gate)
+      yield* Deferred.await(isIn)
+      const waiters = [
+        yield* Effect.fork(withLock(Effect.void, "x", external)),
+        yield* Effect.fork(asOther(withLock(Effect.void, "x", { ...external, retry: Schedule.spaced(2) })))
+      ]
+      yield* Effect.sleep(60)
+      fs.unlinkSync(yield* pathOf("x"))
+      yield* Effect.forEach(waiters, Fiber.join)
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.join(holder)
+    })
+  )
+
+  test(
+    "and that is open still is not taken for the lock",
+    Effect.gen(function*() {
+      yield* withLock(Effect.void, "x", external)
+      const [isIn, gate] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      const holder = yield* keeping(isIn, gate)
+      yield* Deferred.await(isIn)
+      fs.unlinkSync(yield* pathOf("x"))
+      yield* withLock(Effect.void, "x", { ...external, blocking: false })
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.join(holder)
+    })
+  )
+
+  test(
+    "cannot be upgraded",
+    Effect.scoped(Effect.gen(function*() {
+      const held = yield* lock("x", { ...external, mode: "shared" })
+      fs.unlinkSync(yield* pathOf("x"))
+      const error = yield* asOther(withLock(Effect.flip(held.upgrade), "x", external))
+      assert.strictEqual(error instanceof AcquireLockFailed && error.reason, "UpgradeConflict")
+      assert.strictEqual(held.mode, "shared")
+      assert.instanceOf(yield* Effect.flip(held.lost), LockLost)
+    }))
+  )
+
+  test(
+    "is lost for whoever held it, not for who removes the next one",
+    Effect.scoped(Effect.gen(function*() {
+      const place = yield* pathOf("x")
+      const key = (yield* Effect.scoped(lock("x"))).key
+      const held = yield* ExternalLock.acquire({ key, place, mode: "exclusive" })
+      fs.unlinkSync(place)
+      yield* remove("x")
+      assert.instanceOf(yield* Effect.flip(held.lost), LockLost)
+    }))
+  )
+
+  test(
+    "is lost for the outer hold that ends, although one inside it goes on",
+    Effect.gen(function*() {
+      const reentrant = { ...external, reentrant: true } as const
+      const [isIn, gate] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      const file = yield* pathOf("x")
+      const inner = withLock(Effect.zipRight(Deferred.succeed(isIn, undefined), Deferred.await(gate)), "x", reentrant)
+      const outer = Effect.gen(function*() {
+        const fiber = yield* Effect.forkDaemon(Effect.exit(inner))
+        yield* Deferred.await(isIn)
+        yield* Effect.sync(() => fs.unlinkSync(file))
+        return fiber
+      })
+      const error = yield* Effect.flip(withLock(outer, "x", reentrant))
+      assert.strictEqual(error instanceof LockLost && error.completed, true)
+      yield* Deferred.succeed(gate, undefined)
+    })
+  )
+
+  test(
+    "remove does not mind that it is gone",
+    Effect.gen(function*() {
+      const file = yield* pathOf("x")
+      const others = setInterval(() => fs.rmSync(file, { force: true }), 0)
+      yield* Effect.ensuring(
+        Effect.forEach(Array.from({ length: 50 }), () => remove("x")),
+        Effect.sync(() => clearInterval(others))
+      )
+    })
+  )
+
+  it.live("where it never is, by what the file system says, is an error", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const lockPath = yield* Effect.flatMap(FileSystem.FileSystem, (files) => files.makeTempDirectoryScoped())
+      const strange = Layer.effect(
+        KernelLock,
+        Effect.map(KernelLock, (kernel) => ({
+          ...kernel,
+          identify: (file: number | string) => {
+            const identity = kernel.identify(file)
+            return identity === undefined || typeof file === "number"
+              ? identity
+              : { ...identity, device: identity.device + 1n }
+          }
+        }))
+      ).pipe(Layer.provide(KernelLock.layer))
+      const error = yield* withLock(Effect.void, "x", external).pipe(
+        Effect.flip,
+        Effect.provide(Layer.merge(
+          LockRegistry.layer,
+          Layer.provide(FileLock.layerKernelLock({ lockPath }), strange)
+        ))
+      )
+      assert.strictEqual(error instanceof ExternalLockError && error.reason, "Unsupported")
+      assert.include(error.message, "layerPortable")
+    })).pipe(Effect.provide(NodeContext.layer)))
+})
+
+describe("what a program sees of it", () => {
+  test(
+    "keys, and not the paths that they lead to",
+    Effect.scoped(Effect.gen(function*() {
+      yield* lock("a/b", external)
+      const error = yield* Effect.flip(lock("a_b", { ...external, blocking: false }))
+      assert.strictEqual(error instanceof AcquireLockFailed && error.key.name, "a_b")
+      assert.deepStrictEqual((yield* LockRegistry.snapshot).map(({ key }) => key.name), ["a/b"])
+    }))
+  )
+
+  test(
+    "a hold inside another, by another name of the file, can do what any can",
+    Effect.scoped(Effect.gen(function*() {
+      const reentrant = { ...external, reentrant: true } as const
+      yield* lock("a/b", reentrant)
+      yield* Effect.scoped(Effect.gen(function*() {
+        const held = yield* lock("a_b", reentrant)
+        yield* held.downgrade
+        yield* held.upgrade
+        assert.strictEqual(held.mode, "exclusive")
+        assert.isTrue(Option.isNone(yield* Effect.timeoutOption(held.lost, 5)))
+      }))
+      assert.isFalse(yield* isFree("a_b"))
+    }))
+  )
+
+  test(
+    "the cause of an error",
+    Effect.gen(function*() {
+      fs.mkdirSync(yield* pathOf("x"))
+      const error = yield* Effect.flip(withLock(Effect.void, "x", external))
+      assert.isTrue(error instanceof ExternalLockError && error.cause !== undefined)
+    })
+  )
+
+  test(
+    "remove dies inside a local hold of the same name too",
+    Effect.gen(function*() {
+      const exit = yield* Effect.exit(Effect.scoped(Effect.zipRight(lock("x"), remove("x"))))
+      assert.isTrue(Exit.isFailure(exit) && Option.isSome(Cause.dieOption(exit.cause)))
+    })
+  )
+
+  test(
+    "a loss alone, and no interruption of what the body had forked",
+    Effect.gen(function*() {
+      const file = yield* pathOf("x")
+      const bodies: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
+        Effect.timeout(Effect.never, "1 hour"),
+        Effect.all([Effect.never, Effect.never], { concurrency: 2 }),
+        Effect.race(Effect.never, Effect.never),
+        Effect.uninterruptible(Effect.flatMap(Effect.fork(Effect.interruptible(Effect.never)), Fiber.join))
+      ]
+      // Not by Effect.forEach, under which Effect.timeout cannot be interrupted (pinned.test.ts).
+      const fibers = yield* Effect.forEach(
+        bodies,
+        (body, i) =>
+          Effect.fork(withLock(Effect.zipRight(Effect.sync(() => fs.rmSync(`${file}${i}`)), body), `x${i}`, external))
+      )
+      const exits = yield* Effect.forEach(fibers, Fiber.await)
+      for (const exit of exits) {
+        assert.isTrue(Exit.isFailure(exit) && !Cause.isInterrupted(exit.cause))
+        assert.isTrue(
+          Exit.isFailure(exit) && Option.exists(Cause.failureOption(exit.cause), (error) => error instanceof LockLost)
+        )
+      }
+    })
+  )
+})
+
+describe("the name of a file", () => {
+  it("of half a character is refused, which is written as another is", () => {
+    assert.isDefined(FileName.objection("\ud800", "", "/"))
+    assert.isUndefined(FileName.objection("\ufffd🔒", "", "/"))
+  })
+
+  it("does not lead out of the lock path on Windows, and is no device there", () => {
+    const name = (name: string) => FileName.objection(FileName.make(Key.make(undefined, name), "\\"), "", "\\")
+    for (const bad of ["../../evil", "C:x", "x:stream", "NUL", "con.txt", "x.", "x ", "a*"]) {
+      assert.isDefined(name(bad), bad)
+    }
+    for (const good of ["a\\b", "..x", "console", "x"]) assert.isUndefined(name(good), good)
+  })
 })

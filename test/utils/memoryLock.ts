@@ -1,0 +1,70 @@
+/** An external lock in memory, every step of which lets other fibers run before it. */
+import { Effect, Option } from "effect"
+import { ExternalLock } from "effect-locks"
+import { ExternalHold, type ExternalRequest, TypeId } from "../../src/ExternalLock.js"
+
+type Mode = ExternalRequest["mode"]
+
+class MemoryHold extends ExternalHold {
+  mode: Mode
+  releases = 0
+  private readonly others: Set<MemoryHold>
+  constructor(mode: Mode, others: Set<MemoryHold>) {
+    super()
+    this.mode = mode
+    this.others = others
+    others.add(this)
+  }
+  get release(): Effect.Effect<void> {
+    return Effect.map(Effect.yieldNow(), () => {
+      this.releases++
+      this.others.delete(this)
+    })
+  }
+  get tryUpgrade(): Effect.Effect<boolean> {
+    return Effect.map(Effect.yieldNow(), () => {
+      if (this.others.size > 1) return false
+      this.mode = "exclusive"
+      return true
+    })
+  }
+  get downgrade(): Effect.Effect<void> {
+    return Effect.map(Effect.yieldNow(), () => {
+      this.mode = "shared"
+    })
+  }
+  readonly check = Effect.yieldNow()
+}
+
+export const make = () => {
+  const places = new Map<string, Set<MemoryHold>>()
+  const all: Array<MemoryHold> = []
+  const at = (place: string) => {
+    const holds = places.get(place) ?? new Set<MemoryHold>()
+    places.set(place, holds)
+    return holds
+  }
+  const tryAcquire: ExternalLock["tryAcquire"] = ({ mode, place }) =>
+    Effect.map(Effect.yieldNow(), () => {
+      const holds = at(place)
+      if (Array.from(holds).some((hold) => hold.mode === "exclusive" || mode === "exclusive")) return Option.none()
+      const hold = new MemoryHold(mode, holds)
+      all.push(hold)
+      return Option.some(hold)
+    })
+  const acquire: ExternalLock["acquire"] = (request, restore) =>
+    Effect.flatMap(tryAcquire(request), (hold) =>
+      Option.isSome(hold)
+        ? Effect.succeed(hold.value)
+        : Effect.zipRight(restore(Effect.sleep(1)), acquire(request, restore)))
+  const service = ExternalLock.of({
+    [TypeId]: TypeId,
+    guarantees: { reach: "host", freedOnDeath: "at once", starvationFree: false, lossSeenWithin: 0 as never },
+    place: (key) => Effect.succeed(key.name.replaceAll("/", "_")),
+    acquire,
+    tryAcquire
+  })
+  /** How a place is held. */
+  const modes = (place: string): ReadonlyArray<Mode> => Array.from(at(place), (hold) => hold.mode)
+  return { service, modes, all }
+}
