@@ -111,7 +111,12 @@ export interface LockOptions extends Omit<LocalLockOptions, "external"> {
   /**
    * Holds the lock beyond this process too, as far as the `ExternalLock` service
    * reaches that is provided: with `FileLock`, against all processes of the host.
-   * The lock of this process is taken first and released last.
+   * The lock of this process is taken first and released last. It adds
+   * `ExternalLockError`, for when there are no such locks to be had.
+   *
+   * Such a lock may be lost while it is held. What `withLock` and `synchronized`
+   * run is interrupted then, with all fibers that its fiber has forked, and they fail
+   * with `LockLost`; the fiber goes on. `lost` of a scoped lock fails.
    * @default false
    */
   readonly external?: boolean | undefined

@@ -10,7 +10,6 @@ import { atOnce, forEver, type Patience } from "./patience.ts"
 import { refuse } from "./refusal.ts"
 import { Asking, type Registry } from "./registry.ts"
 import * as Sharing from "./sharing.ts"
-import { holders } from "./standing.ts"
 import { Demand, type Mode, Ticket } from "./ticket.ts"
 import { type AnyFiber, uninterruptibly } from "./uninterruptibly.ts"
 import * as Upgrading from "./upgrading.ts"
@@ -61,8 +60,9 @@ export const make = (member: Ticket, registry: Registry, request: Ticket, beyond
 /**
  * A hold outside of this process too.
  *
- * Invariant: it is exclusive in this process only while it is so outside. So to
- * upgrade begins outside, and to downgrade ends there.
+ * It is exclusive in this process before it is so outside, and longer, so that no
+ * reader of this process meets it there. But it counts as exclusive, for who asks
+ * and for what is nested in it, only while it is so in both.
  */
 export class HoldBeyond {
   readonly key: LockKey
@@ -82,7 +82,7 @@ export class HoldBeyond {
     this.others = membersOf(request).filter((member) => member !== ticket && leadsTo(this.place, member))
   }
   get mode(): Mode {
-    return this.ticket.isUpgraded ? "exclusive" : this.ticket.mode
+    return Upgrading.isExclusive(this.ticket) ? "exclusive" : "shared"
   }
   get lost(): Effect.Effect<never, LockLost> {
     return this.beyond.hold.lost
@@ -97,39 +97,45 @@ export class HoldBeyond {
         if (this.ticket.ended) return Effect.die(Upgrading.ended(this.ticket))
         // Another lock at this place may have it exclusive already.
         const own = Upgrading.isShared(this.place) ? this.own : undefined
-        return Effect.flatMap(own === undefined ? Effect.succeed(true) : own.tryUpgrade, (upgraded) =>
-          upgraded
-            ? Effect.onError(this.upgradeInside(fiber), () => Effect.ignore(own?.downgrade ?? Effect.void))
-            : Effect.flatMap(this.readers, (readers) => Effect.fail(conflict(this.key, readers))))
+        const upgrades = [this.ticket, this.place].map((member) => upgradeOf(member, atOnce, fiber))
+        return Effect.flatMap(this.registry.upgradeAll(upgrades), (refused) =>
+          refused !== undefined
+            ? refuse(upgrades[0]!, refused.reason === "Busy" ? { ...refused, reason: "UpgradeConflict" } : refused)
+            : this.upgradeOutside(own, upgrades))
       }))
     )
   }
-  private upgradeInside(fiber: AnyFiber): Effect.Effect<void, AcquireLockFailed> {
-    const upgrades = [this.ticket, this.place].map((member) => upgradeOf(member, atOnce, fiber))
-    return Effect.flatMap(this.registry.upgradeAll(upgrades), (refused) =>
-      refused === undefined
-        ? Effect.void
-        : refuse(upgrades[0]!, refused.reason === "Busy" ? { ...refused, reason: "UpgradeConflict" } : refused))
-  }
-  /** Who else of this process reads it. */
-  private get readers(): Effect.Effect<ReadonlyArray<Ticket>> {
-    return this.registry.look((lines) => holders(lines, this.place.key).filter((holder) => holder !== this.place))
+  private upgradeOutside(
+    own: ExternalHold | undefined,
+    upgrades: ReadonlyArray<Ticket>
+  ): Effect.Effect<void, AcquireLockFailed | ExternalLockError> {
+    const undo = this.registry.undoUpgrade(upgrades)
+    return Effect.matchCauseEffect(own === undefined ? Effect.succeed(true) : own.tryUpgrade, {
+      onFailure: (cause) => Effect.zipRight(undo, Effect.failCause(cause)),
+      onSuccess: (upgraded) =>
+        upgraded
+          ? Effect.sync(() => Upgrading.confirm(upgrades))
+          : Effect.zipRight(undo, Effect.fail(conflict(this.key)))
+    })
   }
   get downgrade(): Effect.Effect<void, ExternalLockError> {
     return Effect.uninterruptible(this.beyond.changing(Effect.suspend(() => {
       // The other locks may rely on the place.
-      if (!this.others.every(Upgrading.isShared)) return this.registry.downgrade(this.ticket)
-      return Effect.zipRight(this.registry.downgrade(this.ticket, this.place), this.own?.downgrade ?? Effect.void)
+      const holds = this.others.every(Upgrading.isShared) ? [this.ticket, this.place] : [this.ticket]
+      const outside = holds.includes(this.place) && this.own !== undefined ? this.own.downgrade : Effect.void
+      // In this process it is shared then all the same: outside it is more than that, which harms nobody.
+      const inside = this.registry.downgrade(...holds)
+      return Effect.zipRight(this.registry.prepareDowngrade(holds), Effect.ensuring(outside, inside))
     })))
   }
 }
 
-/** Others read it, in this process or outside. */
-const conflict = (key: LockKey, readers: ReadonlyArray<Ticket>): AcquireLockFailed =>
+/** Others read it outside of this process. */
+const conflict = (key: LockKey): AcquireLockFailed =>
   new AcquireLockFailed({
     key,
     reason: "UpgradeConflict",
     waited: Duration.zero,
-    holders: readers.map((reader) => reader.describe()),
-    outside: readers.length === 0
+    holders: [],
+    outside: true
   })

@@ -91,7 +91,7 @@ export class Registry {
       const outer = Enclosing.find(enclosing, this, member.key)
       if (outer === undefined) continue
       const { key } = outer
-      if (member.mode === "exclusive" && Upgrading.isShared(outer)) {
+      if (member.mode === "exclusive" && !Upgrading.isExclusive(outer)) {
         return [{ reason: "UpgradeConflict", key, holders: holders(lines, key) }, lines]
       }
       member.change({ key: outer.inside.cameFrom(member.key) })
@@ -117,9 +117,18 @@ export class Registry {
     })
   }
 
+  /** Says what of `holds` is in the way of their downgrade, by dying; then nothing comes in the way any more. */
+  prepareDowngrade(holds: ReadonlyArray<Ticket>): Effect.Effect<void> {
+    return this.look((lines) => Upgrading.prepareDowngrade(lines, holds))
+  }
+
   /** Makes holds exclusive by requests that do not wait: all of them or none. */
   upgradeAll(upgrades: ReadonlyArray<Ticket>): Effect.Effect<Refused | undefined> {
     return this.transact((lines) => Upgrading.upgradeAll(this.ledger, lines, upgrades))
+  }
+
+  undoUpgrade(upgrades: ReadonlyArray<Ticket>): Effect.Effect<void> {
+    return this.transact((lines) => [undefined, Upgrading.undo(this.ledger, lines, upgrades)])
   }
 
   /** Waits at the gate of a request that is in line; `stop` when the wait is over. */

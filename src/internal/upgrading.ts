@@ -52,24 +52,52 @@ const isUpgrading = (line: Line.Line<Ticket>): boolean => {
   return false
 }
 
-/** Asks by `upgrades`, which do not wait, to make the holds that they are for exclusive: all or none. */
+/**
+ * Holds that are exclusive in this process, and not or not for sure outside of it,
+ * while that changes. Nobody else is let in beside them, and nothing exclusive
+ * inside them.
+ */
+const unsure = new WeakSet<Ticket>()
+
+/** Is it exclusive wherever it is held? */
+export const isExclusive = (hold: Ticket): boolean => !isShared(hold) && !unsure.has(hold)
+
+/**
+ * Asks by `upgrades`, which do not wait, to make the holds that they are for
+ * exclusive in this process: all or none. Outside is seen to next: `confirm` or `undo`.
+ */
 export const upgradeAll = (
   ledger: Ledger,
   lines: Table,
   upgrades: ReadonlyArray<Ticket>
 ): readonly [Refused | undefined, Table] => {
-  const made: Array<Ticket> = []
   for (const one of upgrades) {
     const hold = one.upgrades!
     const [standing, next] = upgrade(ledger, lines, hold, one)
     lines = next
-    if (standing !== "granted") {
-      lines = made.reduce((lines, hold) => endUpgrade(ledger, lines, hold), lines)
-      return [standing as Refused, lines]
-    }
-    if (hold.upgrade === one) made.push(hold)
+    if (standing !== "granted") return [standing as Refused, undo(ledger, lines, upgrades)]
+    if (hold.upgrade === one) unsure.add(hold)
   }
   return [undefined, lines]
+}
+
+export const confirm = (upgrades: ReadonlyArray<Ticket>): void => {
+  for (const { upgrades: hold } of upgrades) unsure.delete(hold!)
+}
+
+/** Takes back what `upgradeAll` has done. */
+export const undo = (ledger: Ledger, lines: Table, upgrades: ReadonlyArray<Ticket>): Table => {
+  confirm(upgrades)
+  return upgrades.reduce(
+    (lines, one) => one.upgrades!.upgrade === one ? endUpgrade(ledger, lines, one.upgrades!) : lines,
+    lines
+  )
+}
+
+/** Has nothing exclusive be let in any more inside of holds that are going to be downgraded. */
+export const prepareDowngrade = (lines: Table, holds: ReadonlyArray<Ticket>): void => {
+  for (const hold of holds) checkDowngrade(lines, hold)
+  for (const hold of holds) unsure.add(hold)
 }
 
 /** Throws when a hold cannot be downgraded. */
@@ -86,6 +114,7 @@ export const checkDowngrade = (lines: Table, hold: Ticket): void => {
 
 /** Makes an exclusive hold shared, and lets in whoever may share it. */
 export const downgrade = (ledger: Ledger, lines: Table, hold: Ticket): Table => {
+  unsure.delete(hold)
   if (isShared(hold)) return lines
   if (hold.upgrade !== undefined) return endUpgrade(ledger, lines, hold)
   const freed = hold.permits - 1

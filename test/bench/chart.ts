@@ -1,9 +1,9 @@
-/** Draws the cost of n fibers through one lock, on two logarithmic axes. */
+/** Draws what something costs n of a kind, on two logarithmic axes. */
 import type { Row } from "./harness.js"
 
 export interface Series {
   readonly name: string
-  /** Fibers, and microseconds per fiber. */
+  /** How many, and what it costs. */
   readonly points: ReadonlyArray<readonly [number, number]>
 }
 
@@ -20,7 +20,12 @@ const ticks = (low: number, high: number): ReadonlyArray<number> => {
   return all
 }
 
-export const chart = (title: string, series: ReadonlyArray<Series>): string => {
+export interface Axes {
+  readonly x: string
+  readonly y: string
+}
+
+export const chart = (title: string, axes: Axes, series: ReadonlyArray<Series>): string => {
   const all = series.flatMap((one) => one.points)
   const xs = ticks(Math.min(...all.map(([n]) => n)), Math.max(...all.map(([n]) => n)))
   const ys = ticks(Math.min(...all.map(([, cost]) => cost)), Math.max(...all.map(([, cost]) => cost)))
@@ -47,8 +52,8 @@ export const chart = (title: string, series: ReadonlyArray<Series>): string => {
       line(margin.left, y(cost), width - margin.right, y(cost)) +
       text(margin.left - 8, y(cost) + 4, cost.toLocaleString("en"), "end")
     ),
-    text((margin.left + width - margin.right) / 2, height - 10, "fibers"),
-    text(margin.left - 8, margin.top - 8, "us each", "end"),
+    text((margin.left + width - margin.right) / 2, height - 10, axes.x),
+    text(margin.left - 8, margin.top - 8, axes.y, "end"),
     ...series.flatMap(({ name, points }, i) => {
       const colour = colours[i % colours.length]!
       const [last] = points.at(-1)!
