@@ -53,13 +53,29 @@ export interface Guarantees {
  * @category models
  */
 export abstract class ExternalHold {
-  /** Ends it. It runs once and uninterruptible; a loss that shows only then is told before it is over. */
+  /**
+   * Ends it. It runs once and uninterruptible; a loss that shows only then is told before it is over.
+   *
+   * @since 0.1.0
+   */
   abstract readonly release: Effect.Effect<void>
-  /** Makes a shared hold exclusive if that is possible at once. Whatever comes of it, it stays held. */
+  /**
+   * Makes a shared hold exclusive if that is possible at once. Whatever comes of it, it stays held.
+   *
+   * @since 0.1.0
+   */
   abstract readonly tryUpgrade: Effect.Effect<boolean, ExternalLockError>
-  /** Makes an exclusive hold shared; nobody can hold it exclusively in between. */
+  /**
+   * Makes an exclusive hold shared; nobody can hold it exclusively in between.
+   *
+   * @since 0.1.0
+   */
   abstract readonly downgrade: Effect.Effect<void, ExternalLockError>
-  /** Looks whether it is lost; who can be told of a loss only by looking does so then. */
+  /**
+   * Looks whether it is lost; who can be told of a loss only by looking does so then.
+   *
+   * @since 0.1.0
+   */
   abstract readonly check: Effect.Effect<void>
   private loss: LockLost | undefined = undefined
   private readonly listeners = new Set<(loss: LockLost) => void>()
@@ -69,7 +85,11 @@ export abstract class ExternalHold {
     return this.loss
   }
 
-  /** For the backend: it is lost from now on. Only the first loss counts. */
+  /**
+   * For the backend: it is lost from now on. Only the first loss counts.
+   *
+   * @since 0.1.0
+   */
   lose(loss: LockLost): void {
     if (this.loss !== undefined) return
     this.loss = loss
@@ -78,7 +98,11 @@ export abstract class ExternalHold {
     for (const listener of listeners) listener(loss)
   }
 
-  /** Calls `listener` when it is lost, at once if it is already. Gives back how to stop that. */
+  /**
+   * Calls `listener` when it is lost, at once if it is already. Gives back how to stop that.
+   *
+   * @since 0.1.0
+   */
   onLost(listener: (loss: LockLost) => void): () => void {
     if (this.loss === undefined) this.listeners.add(listener)
     else listener(this.loss)

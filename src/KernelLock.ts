@@ -52,6 +52,12 @@ export interface KernelLock {
   readonly identify: (file: number | string) => FileIdentity | undefined
 }
 
+/** What we use of fs-native-extensions, which brings no types. */
+interface NativeExtensions {
+  readonly tryLock: (fd: number, offset: number, length: number, options: { readonly shared: boolean }) => boolean
+  readonly unlock: (fd: number, offset: number, length: number) => void
+}
+
 /** `koffi` on Linux, where its 64-bit `struct flock` and `F_OFD_SETLK` are these. */
 const flock = { l_type: "int16", l_whence: "int16", l_start: "int64", l_len: "int64", l_pid: "int32" } as const
 const setLock = 37
@@ -87,7 +93,8 @@ const native: Effect.Effect<KernelLock, ExternalLockError> = Effect.gen(function
     "fs-native-extensions",
     `run "npm install fs-native-extensions", which has binaries for Linux with glibc, macOS and Windows; ` +
       `or "npm install koffi" on Linux; or use FileLock.layerPortable`,
-    () => import("fs-native-extensions")
+    // @ts-expect-error It brings no types.
+    (): Promise<NativeExtensions> => import("fs-native-extensions")
   )
   return {
     tryLock: (fd, { length, start }, mode) => fs.tryLock(fd, start, length, { shared: mode === "shared" }),

@@ -189,7 +189,11 @@ export class ExternalLockError extends Data.TaggedError("ExternalLockError")<{
   readonly explanation: string
   readonly cause?: unknown
 }> {
-  /** The same, asked for as `key`. */
+  /**
+   * The same, asked for as `key`.
+   *
+   * @since 0.1.0
+   */
   of(key: LockKey): ExternalLockError {
     const { cause, explanation, place, reason } = this
     return new ExternalLockError({ reason, key, place, explanation, cause })

@@ -30,19 +30,23 @@ export * from "./LockError.ts"
  */
 export * from "./LockOptions.ts"
 
-/**
- * What a lock that reaches beyond the process must do.
- *
- * @since 0.1.0
- */
-export { ExternalLock } from "./ExternalLock.ts"
+export {
+  /**
+   * What a lock that reaches beyond the process must do.
+   *
+   * @since 0.1.0
+   */
+  ExternalLock
+} from "./ExternalLock.ts"
 
-/**
- * External locks by lock files.
- *
- * @since 0.1.0
- */
-export { FileLock } from "./FileLock.ts"
+export {
+  /**
+   * External locks by lock files.
+   *
+   * @since 0.1.0
+   */
+  FileLock
+} from "./FileLock.ts"
 
 export {
   /**

@@ -416,7 +416,7 @@ describe("loss", () => {
         const body = Effect.gen(function*() {
           yield* FiberRef.set(name, "set inside")
           yield* replaced("x")
-          yield* Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted = true))
+          return yield* Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted = true))
         })
         const error = yield* Effect.flip(withLock(body, "x", external))
         assert.instanceOf(error, LockLost)

@@ -24,7 +24,7 @@ const count = Effect.gen(function*() {
   else yield* Effect.yieldNow()
   if (chance(Number(killEvery))) {
     process.send!("kill me")
-    yield* Effect.never
+    return yield* Effect.never
   }
   write(where, value + 1)
 })
