@@ -10,9 +10,9 @@ import * as Chaos from "./utils/chaos.js"
 import { external, lockPath, portable, portablePath } from "./utils/external.js"
 
 describe("seeded chaos", () => {
-  it("a mixed workload of 6 fibers over 4 names in 2 registries, 2,000 seeds", () => {
+  it("a mixed workload of 6 fibers over 4 names in 2 registries, 2,000 seeds", async () => {
     const census: Census = new Map()
-    assert.isUndefined(Chaos.failure(workload(LockRegistry.make, census), 2000))
+    assert.isUndefined(await Chaos.failure(workload(LockRegistry.make, census), 2000))
     if (process.env.CHAOS_SEED !== undefined) return
     for (
       const what of [
@@ -36,10 +36,12 @@ describe("seeded chaos", () => {
       ["a file, portable", portable, portablePath, 200]
     ] as const
   ) {
-    it(`the same with every second lock held by ${how}, ${seeds} seeds`, () => {
+    it(`the same with every second lock held by ${how}, ${seeds} seeds`, async () => {
       const census: Census = new Map()
       const program = workload(LockRegistry.make, census, [path.join(directory, "one"), path.join(directory, "two")])
-      assert.isUndefined(Chaos.failure((seed) => Effect.provideService(program(seed), ExternalLock, service), seeds))
+      assert.isUndefined(
+        await Chaos.failure((seed) => Effect.provideService(program(seed), ExternalLock, service), seeds)
+      )
       if (process.env.CHAOS_SEED !== undefined) return
       for (const what of ["Busy", "Timeout", "UpgradeConflict", "Deadlock", "downgraded"]) {
         assert.isAbove(census.get(what) ?? 0, 20, what)
@@ -47,7 +49,7 @@ describe("seeded chaos", () => {
     }, 120_000)
   }
 
-  it("every transition keeps the invariant of the lines, 500 seeds", () => {
+  it("every transition keeps the invariant of the lines, 500 seeds", async () => {
     let steps = 0
     const wrong = new Set<string>()
     const check = <S extends { readonly lines: Table }>(step: S): S => {
@@ -64,7 +66,7 @@ describe("seeded chaos", () => {
         release: (lines, ticket) => check(Lines.release(lines, ticket))
       })
     )
-    assert.isUndefined(Chaos.failure(workload(checked), 500))
+    assert.isUndefined(await Chaos.failure(workload(checked), 500))
     assert.deepStrictEqual(Array.from(wrong), [])
     assert.isAbove(steps, 20 * Chaos.seeds(500).length)
   }, 120_000)

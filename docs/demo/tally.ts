@@ -44,7 +44,7 @@ export const textFiles = (root: string) =>
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const names = yield* fs.readDirectory(root, { recursive: true })
-    const texts = names.filter((name) => /\.(md|ts|js)$/.test(name)).map((name) => path.join(root, name))
+    const texts = names.filter((name) => /\.(md|ts)$/.test(name)).map((name) => path.join(root, name))
     return yield* Effect.filter(
       texts.sort(Order.string),
       (file) => Effect.map(fs.stat(file), (info) => info.type === "File"),

@@ -15,7 +15,7 @@ type Body = (
 
 /** Nothing may be held afterwards, and everything was given back once. */
 const chaos = (name: string, seeds: number, body: Body) =>
-  it(name, () => {
+  it(name, async () => {
     const program = (_seed: number) =>
       Effect.gen(function*() {
         const outside = MemoryLock.make()
@@ -24,7 +24,7 @@ const chaos = (name: string, seeds: number, body: Body) =>
         assert.deepStrictEqual(yield* registry.snapshot, [])
         assert.deepStrictEqual(outside.all.filter(({ releases }) => releases !== 1), [])
       })
-    assert.isUndefined(Chaos.failure(program, seeds))
+    assert.isUndefined(await Chaos.failure(program, seeds))
   }, 60_000)
 
 describe("a mode that changes", () => {

@@ -36,6 +36,6 @@ export const findings = (make: Effect.Effect<LockRegistry>, chaosSeeds: number):
       const { bad } = yield* Effect.provide(sweep(subject(make)), TestContext.TestContext)
       if (bad.length > 0) badSweeps.push(`${name}: ${bad}`)
     }
-    const stuckOrWrong = Chaos.failure(workload(make), chaosSeeds)
+    const stuckOrWrong = yield* Effect.promise(() => Chaos.failure(workload(make), chaosSeeds))
     return { laws: brokenLaws, sweeps: badSweeps, chaos: stuckOrWrong === undefined ? [] : [stuckOrWrong] }
   })

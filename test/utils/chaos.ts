@@ -99,8 +99,13 @@ export const seeds = (count: number): ReadonlyArray<number> =>
     : process.env.CHAOS_SEED.split(",").map(Number)
 
 /** What went wrong under the first seed that fails, with the command that replays it. */
-export const failure = <E>(program: (seed: number) => Effect.Effect<void, E>, count: number): string | undefined => {
+export const failure = async <E>(
+  program: (seed: number) => Effect.Effect<void, E>,
+  count: number
+): Promise<string | undefined> => {
   for (const seed of seeds(count)) {
+    // Whoever runs the tests is to hear of this process now and then.
+    if (seed % 20 === 0) await new Promise((resolve) => setImmediate(resolve))
     const exit = run(program(seed), seed)
     if (exit === undefined) {
       return `stuck under seed ${seed}; replay: CHAOS_SEED=${seed} npx vitest run test/chaos.test.ts`
