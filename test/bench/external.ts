@@ -38,6 +38,19 @@ const raw = (file: string): Contestant => {
   }
 }
 
+const canImport = (module: string): boolean => spawnSync("python3", ["-c", `import ${module}`]).status === 0
+
+/** A process that locks and unlocks as often as it is told. */
+const startLoop = (lockPath: string) => async (how: string) => {
+  const python = spawn("python3", [path.join(scripts, "uncontended.py"), path.join(lockPath, how), how])
+  await once(python.stdout, "data")
+  const loop: Contestant = async (n) => {
+    python.stdin.write(`${n}\n`)
+    await once(python.stdout, "data")
+  }
+  return { how, loop, end: () => python.stdin.end() }
+}
+
 export const uncontended = async (section: string): Promise<ReadonlyArray<Row>> => {
   const lockPath = temporary()
   const protectedFile = path.join(lockPath, "protected")
@@ -47,10 +60,7 @@ export const uncontended = async (section: string): Promise<ReadonlyArray<Row>> 
       Layer.merge(LockRegistry.layer, Layer.provide(layer({ lockPath }), NodeContext.layer))
     )
   const [kernel, portable] = [runtimeOf(FileLock.layer), runtimeOf(FileLock.layerPortable)]
-  const python = hasPython
-    ? spawn("python3", [path.join(scripts, "uncontended.py"), path.join(lockPath, "python")])
-    : undefined
-  if (python !== undefined) await once(python.stdout, "data")
+  const pythons = hasPython ? await Promise.all(["fcntl", "fasteners"].filter(canImport).map(startLoop(lockPath))) : []
   const rows = await contest({
     section,
     reference: "raw calls",
@@ -58,22 +68,20 @@ export const uncontended = async (section: string): Promise<ReadonlyArray<Row>> 
       "raw calls": raw(path.join(lockPath, "raw")),
       withLock: (n) => kernel.runPromise(repeat(n, () => withLock(Effect.void, "k", external))),
       "Effect.scoped(lock)": (n) => kernel.runPromise(repeat(n, () => Effect.scoped(lock("k", external)))),
-      ...(python === undefined ? {} : {
-        "Python's fcntl.lockf": async (n: number) => {
-          python.stdin.write(`${n}\n`)
-          await once(python.stdout, "data")
-        }
-      }),
+      ...Object.fromEntries(pythons.map(({ how, loop }) => [`Python's ${how}`, loop])),
       "withLock, layerPortable": (n) => portable.runPromise(repeat(n, () => withLock(Effect.void, "k", external))),
       "proper-lockfile": async (n) => {
         for (let i = 0; i < n; i++) await (await properLockfile.lock(protectedFile))()
       }
     },
-    absent: python === undefined ? { "Python's fcntl.lockf": "no python3 here" } : {},
+    absent: Object.fromEntries(
+      ["fcntl", "fasteners"].filter((how) => !pythons.some((python) => python.how === how))
+        .map((how) => [`Python's ${how}`, "not installed here"])
+    ),
     size: 200,
     budget: 3000
   })
-  python?.stdin.end()
+  for (const { end } of pythons) end()
   await Promise.all([kernel.dispose(), portable.dispose()])
   fs.rmSync(lockPath, { recursive: true })
   return rows

@@ -13,8 +13,10 @@ import * as Permits from "./permits.js"
 import * as Readers from "./readers.js"
 import * as Several from "./several.js"
 
-// `npm run bench -- readers` runs only the sections that have this in their name, and leaves the docs alone.
+// `npm run bench -- readers` runs only the sections that have this in their name, and leaves the docs alone;
+// with `--write` after it, it writes these sections anew, and no other.
 const filter = process.argv[2] ?? ""
+const isWritten = filter === "" || process.argv[3] === "--write"
 
 const rows: Array<Row> = []
 const report = async (section: string, measure: (section: string) => Promise<ReadonlyArray<Row>>) => {
@@ -134,8 +136,13 @@ for (const n of [2, 4, 8]) {
 await report("external, SIGKILL of the holder: until a waiter holds", (section) => External.killed(section, 60))
 await report("external, a process that waits", (section) => External.waiting(section, 4))
 
-if (filter === "") {
+if (isWritten) {
   const docs = path.resolve("docs")
+  const measured = new Set(rows.map(({ section }) => section))
+  const before: { readonly rows: ReadonlyArray<Row> } = JSON.parse(
+    readFileSync(path.join(docs, "benchmarks.json"), "utf8")
+  )
+  if (filter !== "") rows.unshift(...before.rows.filter(({ section }) => !measured.has(section)))
   const machine = `Node ${process.version}, ${cpus().length} cores, ${cpus()[0]?.model.trim() ?? "unknown processor"}`
   const page = path.join(docs, "benchmarks.md")
   const marked = /(<!-- table -->\n)[\s\S]*(<!-- \/table -->)/

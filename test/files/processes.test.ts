@@ -184,6 +184,9 @@ describe("worker threads", () => {
 const hasPython = spawnSync("python3", ["-c", "import fcntl"]).status === 0
 // eslint-disable-next-line no-console
 if (!hasPython) console.log("skipped: there is no python3 with fcntl, so nothing is shown about Python here")
+const hasFasteners = spawnSync("python3", ["-c", "import fasteners"]).status === 0
+// eslint-disable-next-line no-console
+if (!hasFasteners) console.log("skipped: Python's fasteners is not installed; what it calls is tested without it")
 
 describe("Python's fcntl.lockf, as oslo and fasteners use it", () => {
   /** Runs lines of Python, in which `file` is the lock file, opened as fasteners does. */
@@ -235,6 +238,48 @@ describe("Python's fcntl.lockf, as oslo and fasteners use it", () => {
       assert.deepStrictEqual(yield* while_("LOCK_SH"), [false, true])
       assert.isTrue(yield* isFree("x"))
     }), hasPython)
+
+  test("fasteners' own locks are excluded, exclude, and share", () =>
+    Effect.gen(function*() {
+      const file = yield* pathOf("x")
+      /** Its lock, its reader and its writer: can each be had? */
+      const theirs = Effect.sync(() =>
+        spawnSync("python3", [
+          "-c",
+          [
+            "import fasteners, sys",
+            "path = sys.argv[1]",
+            "lock, both = fasteners.InterProcessLock(path), fasteners.InterProcessReaderWriterLock(path)",
+            "got = [lock.acquire(blocking=False)]",
+            "if got[0]: lock.release()",
+            "got.append(both.acquire_read_lock(blocking=False))",
+            "if got[1]: both.release_read_lock()",
+            "got.append(both.acquire_write_lock(blocking=False))",
+            "print(*got)"
+          ].join("\n"),
+          file
+        ], { encoding: "utf8" }).stdout.trim()
+      )
+      assert.strictEqual(yield* withLock(theirs, "x", external), "False False False")
+      assert.strictEqual(yield* withLock(theirs, "x", { ...external, mode: "shared" }), "False True False")
+      assert.strictEqual(yield* theirs, "True True True")
+      const during = (call: string) =>
+        Effect.scoped(Effect.gen(function*() {
+          yield* says(
+            yield* python(file, "import fasteners", `${call}`, `print("locked")`, "sys.stdin.read()"),
+            "locked"
+          )
+          return [yield* isFree("x"), yield* isFree("x", "shared")]
+        }))
+      assert.deepStrictEqual(
+        yield* during("kept = fasteners.InterProcessLock(path); kept.acquire()"),
+        [false, false]
+      )
+      assert.deepStrictEqual(
+        yield* during("kept = fasteners.InterProcessReaderWriterLock(path); kept.acquire_read_lock()"),
+        [false, true]
+      )
+    }), hasFasteners)
 
   test("waits for the end of a hold, and is waited for", () =>
     Effect.scoped(Effect.gen(function*() {

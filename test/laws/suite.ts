@@ -1,6 +1,8 @@
 /** Everything a lock is held to, run over any registry; says what it found. */
+import { assert, it } from "@effect/vitest"
 import { Cause, Effect, Exit, TestContext } from "effect"
 import type { LockRegistry } from "effect-locks"
+import type { Broken } from "../fixtures/broken.js"
 import * as Chaos from "../utils/chaos.js"
 import { kinds } from "../utils/kinds.js"
 import { sweep } from "../utils/sweep.js"
@@ -9,7 +11,7 @@ import { lawsOf } from "./laws.js"
 import { situations } from "./sweeps.js"
 import { workload } from "./workload.js"
 
-export interface Findings {
+interface Findings {
   readonly laws: ReadonlyArray<string>
   readonly sweeps: ReadonlyArray<string>
   readonly chaos: ReadonlyArray<string>
@@ -18,7 +20,7 @@ export interface Findings {
 /** All kinds are held to all of it by the tests of the suite; to see that it catches something, a few do. */
 const sample = ["lock", "withLock", "lockAll"]
 
-export const findings = (make: Effect.Effect<LockRegistry>, chaosSeeds: number): Effect.Effect<Findings> =>
+const findings = (make: Effect.Effect<LockRegistry>, chaosSeeds: number): Effect.Effect<Findings> =>
   Effect.gen(function*() {
     const brokenLaws: Array<string> = []
     const badSweeps: Array<string> = []
@@ -39,3 +41,26 @@ export const findings = (make: Effect.Effect<LockRegistry>, chaosSeeds: number):
     const stuckOrWrong = yield* Effect.promise(() => Chaos.failure(workload(make), chaosSeeds))
     return { laws: brokenLaws, sweeps: badSweeps, chaos: stuckOrWrong === undefined ? [] : [stuckOrWrong] }
   })
+
+const chaosSeeds = 300
+
+/** Every part of the suite that should see what is wrong does, and no other. */
+export const catches = (broken: Readonly<Record<string, Broken>>) => {
+  for (const [name, { caughtBy, make }] of Object.entries(broken)) {
+    it.live(`the suite catches ${name}`, () =>
+      Effect.map(findings(make, chaosSeeds), (found) => {
+        const catchers = Object.entries(found).filter(([_, what]) => what.length > 0).map(([part]) => part)
+        assert.deepStrictEqual(catchers, Array.from<string>(caughtBy))
+      }), 120_000)
+  }
+}
+
+export const catchesNothing = (make: Effect.Effect<LockRegistry>) =>
+  it.live(
+    "the suite catches nothing in the registry that is not broken",
+    () =>
+      Effect.map(findings(make, chaosSeeds), (found) => {
+        assert.deepStrictEqual(found, { laws: [], sweeps: [], chaos: [] })
+      }),
+    120_000
+  )

@@ -1,0 +1,4 @@
+import { brokenProtocols } from "./fixtures/broken.js"
+import { catches } from "./laws/suite.js"
+
+catches(brokenProtocols)
