@@ -113,8 +113,7 @@ export interface FileLock {
    * next. Programs in Python do not look for that, so remove no file that they
    * may be waiting for.
    *
-   * Dies inside the fiber's own hold of that lock: `Deadlock` for one of
-   * `withLock`.
+   * Dies inside the fiber's own hold of that lock.
    */
   readonly remove: (
     name: string,

@@ -154,7 +154,7 @@ const take = (
 
 const fail = (ticket: Ticket, { key }: ExternalRequest, reason: AcquireLockFailed["reason"]): AcquireLockFailed =>
   new AcquireLockFailed({
-    key: key as AcquireLockFailed["key"],
+    key,
     reason,
     waited: Duration.millis(ticket.waited()),
     holders: [],

@@ -3,19 +3,8 @@ import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
 import type * as Effect from "effect/Effect"
 import type { ExternalHold, ExternalLock, Guarantees } from "../ExternalLock.ts"
+import type { FileHolders } from "../FileLock.ts"
 import type { ExternalLockError } from "../LockError.ts"
-
-/** A process that holds a lock file. */
-export interface Holder {
-  readonly pid: number
-  readonly command: string
-  readonly mode: "exclusive" | "shared"
-}
-
-export interface Holders {
-  readonly holders: ReadonlyArray<Holder>
-  readonly complete: boolean
-}
 
 export interface FileEngine {
   readonly guarantees: Guarantees
@@ -25,7 +14,7 @@ export interface FileEngine {
   readonly tryAcquire: ExternalLock["tryAcquire"]
   /** Removes what `hold` holds exclusively, without losing it. */
   readonly remove: (place: string, hold: ExternalHold) => Effect.Effect<void, unknown>
-  readonly holders: (place: string) => Effect.Effect<Holders, unknown>
+  readonly holders: (place: string) => Effect.Effect<FileHolders, unknown>
 }
 
 /** What an engine works with. */

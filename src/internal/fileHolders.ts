@@ -5,8 +5,8 @@
  */
 import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
+import type { FileHolder, FileHolders } from "../FileLock.ts"
 import type { FileIdentity } from "../KernelLock.ts"
-import type { Holder, Holders } from "./fileEngine.ts"
 import { gate } from "./fileWait.ts"
 
 /** As in `1: OFDLCK ADVISORY  WRITE -1 08:02:1234 0 EOF`; a request that is blocked has an arrow. */
@@ -31,7 +31,7 @@ const deviceOf = (major: number, minor: number): bigint => {
 }
 
 /** Nothing, where /proc does not tell. */
-export const find = (fs: FileSystem.FileSystem, file: FileIdentity): Effect.Effect<Holders | undefined> => {
+export const find = (fs: FileSystem.FileSystem, file: FileIdentity): Effect.Effect<FileHolders | undefined> => {
   const read = (path: string) => Effect.orElseSucceed(fs.readFileString(path), () => "")
   const list = (path: string) => Effect.orElseSucceed(fs.readDirectory(path), (): Array<string> => [])
   return Effect.gen(function*() {
@@ -47,7 +47,7 @@ export const find = (fs: FileSystem.FileSystem, file: FileIdentity): Effect.Effe
         const locks = infos.flatMap((info) => locksIn(info, file))
         if (locks.length === 0) return []
         const command = (yield* read(`/proc/${pid}/cmdline`)).replaceAll("\0", " ").trim()
-        return locks.map(({ mode }): Holder => ({ pid: Number(pid), command, mode }))
+        return locks.map(({ mode }): FileHolder => ({ pid: Number(pid), command, mode }))
       }), { concurrency: 16 })
     const holders = found.flat()
     return { holders, complete: holders.length >= locksIn(all, file).length }

@@ -17,6 +17,7 @@
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as FiberId from "effect/FiberId"
+import type { Restore } from "../ExternalLock.ts"
 import * as Enclosing from "./enclosing.ts"
 import * as Ending from "./ending.ts"
 import { Ledger, type Table, type Transitions, transitions } from "./ledger.ts"
@@ -27,7 +28,7 @@ import { holders, holdersOf, obstacle, type Refused, stand, type Standing } from
 import type { Ticket } from "./ticket.ts"
 import * as Upgrading from "./upgrading.ts"
 
-export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+export type { Restore }
 
 export const TypeId = "~effect-locks/LockRegistry"
 

@@ -188,6 +188,16 @@ const hasFasteners = spawnSync("python3", ["-c", "import fasteners"]).status ===
 // eslint-disable-next-line no-console
 if (!hasFasteners) console.log("skipped: Python's fasteners is not installed; what it calls is tested without it")
 
+/** Holds "x" until the gate is opened. */
+const holding = Effect.gen(function*() {
+  const gate = yield* Deferred.make<void>()
+  const isIn = yield* Deferred.make<void>()
+  const body = Effect.zipRight(Deferred.succeed(isIn, undefined), Deferred.await(gate))
+  const ours = yield* Effect.fork(withLock(body, "x", external))
+  yield* Deferred.await(isIn)
+  return { gate, ours }
+})
+
 describe("Python's fcntl.lockf, as oslo and fasteners use it", () => {
   /** Runs lines of Python, in which `file` is the lock file, opened as fasteners does. */
   const python = (file: string, ...lines: ReadonlyArray<string>) =>
@@ -284,12 +294,7 @@ describe("Python's fcntl.lockf, as oslo and fasteners use it", () => {
   test("waits for the end of a hold, and is waited for", () =>
     Effect.scoped(Effect.gen(function*() {
       const file = yield* pathOf("x")
-      const gate = yield* Deferred.make<void>()
-      const isIn = yield* Deferred.make<void>()
-      const ours = yield* Effect.fork(
-        withLock(Effect.zipRight(Deferred.succeed(isIn, undefined), Deferred.await(gate)), "x", external)
-      )
-      yield* Deferred.await(isIn)
+      const { gate, ours } = yield* holding
       const theirs = yield* python(
         file,
         `print("asking")`,
@@ -317,12 +322,7 @@ describe("Python's fcntl.lockf, as oslo and fasteners use it", () => {
       Effect.scoped(Effect.gen(function*() {
         const file = yield* pathOf("x")
         const files = yield* FileLock
-        const gate = yield* Deferred.make<void>()
-        const isIn = yield* Deferred.make<void>()
-        const ours = yield* Effect.fork(
-          withLock(Effect.zipRight(Deferred.succeed(isIn, undefined), Deferred.await(gate)), "x", external)
-        )
-        yield* Deferred.await(isIn)
+        const { gate, ours } = yield* holding
         // It does not ask again and again, so it is served last, after the removal.
         const theirs = yield* python(
           file,
