@@ -35,6 +35,8 @@ import * as path from "node:path"
 import * as FileName from "../../src/internal/fileName.js"
 import * as Key from "../../src/internal/lockKey.js"
 import { KernelLock } from "../../src/KernelLock.js"
+import { holding } from "../utils/holding.js"
+import { openFiles } from "../utils/openFiles.js"
 
 const external = { external: true } as const
 
@@ -65,15 +67,6 @@ const isFree = (name: string) =>
 
 const failure = <A, E>(effect: Effect.Effect<A, E, Services>) => Effect.flip(effect)
 
-const openFiles = (file: string) =>
-  fs.readdirSync("/proc/self/fd").filter((fd) => {
-    try {
-      return fs.readlinkSync(`/proc/self/fd/${fd}`).startsWith(file)
-    } catch {
-      return false
-    }
-  }).length
-
 describe("a lock held by a file", () => {
   test(
     "excludes another layer on the same path, and is free afterwards",
@@ -102,18 +95,12 @@ describe("a lock held by a file", () => {
   test(
     "is waited for until somebody else lets go",
     Effect.gen(function*() {
-      const gate = yield* Deferred.make<void>()
-      const isIn = yield* Deferred.make<void>()
-      const holder = yield* Effect.fork(
-        asOther(withLock(Effect.zipRight(Deferred.succeed(isIn, undefined), Deferred.await(gate)), "x", external))
-      )
-      yield* Deferred.await(isIn)
+      const holder = yield* holding((body) => asOther(withLock(body, "x", external)))
       const waiter = yield* Effect.fork(withLock(Effect.succeed("mine"), "x", external))
       yield* Effect.sleep(60)
       assert.isNull(waiter.unsafePoll())
-      yield* Deferred.succeed(gate, undefined)
+      yield* holder.letGo
       assert.strictEqual(yield* Fiber.join(waiter), "mine")
-      yield* Fiber.join(holder)
       assert.isTrue(yield* isFree("x"))
     })
   )
@@ -158,17 +145,11 @@ describe("a lock held by a file", () => {
       )
       assert.strictEqual(error instanceof AcquireLockFailed && error.reason, "RetriesExhausted")
       assert.strictEqual(asked, 4)
-      const gate = yield* Deferred.make<void>()
-      const isIn = yield* Deferred.make<void>()
-      const holder = yield* Effect.fork(
-        asOther(withLock(Effect.zipRight(Deferred.succeed(isIn, undefined), Deferred.await(gate)), "x", external))
-      )
-      yield* Deferred.await(isIn)
+      const holder = yield* holding((body) => asOther(withLock(body, "x", external)))
       const waiter = yield* Effect.fork(withLock(Effect.void, "x", { ...external, retry: Schedule.spaced(1) }))
       yield* Effect.sleep(10)
-      yield* Deferred.succeed(gate, undefined)
+      yield* holder.letGo
       yield* Fiber.join(waiter)
-      yield* Fiber.join(holder)
     })
   )
 
@@ -328,21 +309,9 @@ describe("several at once, and one inside another", () => {
     "reentrant holds share the file, which is held until the last of them ends",
     Effect.gen(function*() {
       const reentrant = { ...external, reentrant: true } as const
-      const gate = yield* Deferred.make<void>()
-      const isIn = yield* Deferred.make<void>()
-      const inner = withLock(
-        Effect.zipRight(Deferred.succeed(isIn, undefined), Deferred.await(gate)),
-        "x",
-        reentrant
-      )
-      const child = yield* withLock(
-        Effect.zipLeft(Effect.forkDaemon(inner), Deferred.await(isIn)),
-        "x",
-        reentrant
-      )
+      const child = yield* withLock(holding((body) => withLock(body, "x", reentrant)), "x", reentrant)
       assert.isFalse(yield* isFree("x"), "the child outlived the hold that it is inside of")
-      yield* Deferred.succeed(gate, undefined)
-      yield* Fiber.join(child)
+      yield* child.letGo
       assert.isTrue(yield* isFree("x"))
       assert.isFalse(yield* withLock(withLock(isFree("x"), "x", reentrant), "x", { reentrant: true }))
       assert.isTrue(yield* isFree("x"))
@@ -368,20 +337,14 @@ describe("several at once, and one inside another", () => {
       assert.strictEqual(held.mode, "shared")
       assert.isTrue(yield* othersRead)
 
-      const gate = yield* Deferred.make<void>()
-      const isIn = yield* Deferred.make<void>()
-      const reader = yield* Effect.fork(
-        asOther(withLock(Effect.zipRight(Deferred.succeed(isIn, undefined), Deferred.await(gate)), "x", reading))
-      )
-      yield* Deferred.await(isIn)
+      const reader = yield* holding((body) => asOther(withLock(body, "x", reading)))
       const outside = yield* failure(held.upgrade)
       assert.deepStrictEqual(outside instanceof AcquireLockFailed && [outside.reason, outside.outside], [
         "UpgradeConflict",
         true
       ])
       assert.strictEqual(held.mode, "shared")
-      yield* Deferred.succeed(gate, undefined)
-      yield* Fiber.join(reader)
+      yield* reader.letGo
 
       const inside = yield* Effect.scoped(Effect.zipRight(lock("x", reading), failure(held.upgrade)))
       assert.deepStrictEqual(inside instanceof AcquireLockFailed && [inside.reason, inside.outside], [
@@ -561,12 +524,7 @@ describe("FileLock", () => {
       yield* withLock(Effect.void, "x", external)
       yield* remove("x")
       assert.isFalse(fs.existsSync(file))
-      const gate = yield* Deferred.make<void>()
-      const isIn = yield* Deferred.make<void>()
-      const holder = yield* Effect.fork(
-        asOther(withLock(Effect.zipRight(Deferred.succeed(isIn, undefined), Deferred.await(gate)), "x", external))
-      )
-      yield* Deferred.await(isIn)
+      const holder = yield* holding((body) => asOther(withLock(body, "x", external)))
       const removing = yield* Effect.fork(remove("x"))
       yield* Effect.sleep(30)
       assert.isNull(removing.unsafePoll())
@@ -589,8 +547,7 @@ describe("FileLock", () => {
       ]
       const visits = yield* Effect.forEach(others, (effect) => Effect.fork(effect))
       yield* Effect.sleep(5)
-      yield* Deferred.succeed(gate, undefined)
-      yield* Fiber.join(holder)
+      yield* holder.letGo
       yield* Fiber.join(removing)
       yield* Effect.forEach(visits, Fiber.join)
     })
@@ -889,21 +846,12 @@ describe("what the system may refuse", () => {
 
 describe("a file that is not at its path any more", () => {
   /** Another layer holds the file, and does not let go of it when it is lost. */
-  const keeping = (isIn: Deferred.Deferred<void>, gate: Deferred.Deferred<void>) =>
-    Effect.fork(asOther(Effect.exit(
-      withLock(
-        Effect.uninterruptible(Effect.zipRight(Deferred.succeed(isIn, undefined), Deferred.await(gate))),
-        "x",
-        external
-      )
-    )))
+  const keeping = holding((body) => asOther(Effect.exit(withLock(Effect.uninterruptible(body), "x", external))))
 
   test(
     "keeps nobody waiting, however long it is held",
     Effect.gen(function*() {
-      const [isIn, gate] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
-      const holder = yield* keeping(isIn, gate)
-      yield* Deferred.await(isIn)
+      const holder = yield* keeping
       const waiters = [
         yield* Effect.fork(withLock(Effect.void, "x", external)),
         yield* Effect.fork(asOther(withLock(Effect.void, "x", { ...external, retry: Schedule.spaced(2) })))
@@ -911,8 +859,7 @@ describe("a file that is not at its path any more", () => {
       yield* Effect.sleep(60)
       fs.unlinkSync(yield* pathOf("x"))
       yield* Effect.forEach(waiters, Fiber.join)
-      yield* Deferred.succeed(gate, undefined)
-      yield* Fiber.join(holder)
+      yield* holder.letGo
     })
   )
 
@@ -920,13 +867,10 @@ describe("a file that is not at its path any more", () => {
     "and that is open still is not taken for the lock",
     Effect.gen(function*() {
       yield* withLock(Effect.void, "x", external)
-      const [isIn, gate] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
-      const holder = yield* keeping(isIn, gate)
-      yield* Deferred.await(isIn)
+      const holder = yield* keeping
       fs.unlinkSync(yield* pathOf("x"))
       yield* withLock(Effect.void, "x", { ...external, blocking: false })
-      yield* Deferred.succeed(gate, undefined)
-      yield* Fiber.join(holder)
+      yield* holder.letGo
     })
   )
 

@@ -1,7 +1,7 @@
 /** Locks held by files against real processes. */
 import { NodeContext } from "@effect/platform-node"
 import { assert, beforeAll, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer } from "effect"
+import { Effect, Fiber, Layer } from "effect"
 import type { ExternalLock } from "effect-locks"
 import { FileLock, LockRegistry, withLock } from "effect-locks"
 import { type ChildProcess, execFileSync, fork, spawn, spawnSync } from "node:child_process"
@@ -9,6 +9,7 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { Worker } from "node:worker_threads"
+import { holding } from "../utils/holding.js"
 
 const root = path.resolve(import.meta.dirname, "../..")
 const compiled = path.join(root, "build", "storm", "test", "storm")
@@ -188,15 +189,7 @@ const hasFasteners = spawnSync("python3", ["-c", "import fasteners"]).status ===
 // eslint-disable-next-line no-console
 if (!hasFasteners) console.log("skipped: Python's fasteners is not installed; what it calls is tested without it")
 
-/** Holds "x" until the gate is opened. */
-const holding = Effect.gen(function*() {
-  const gate = yield* Deferred.make<void>()
-  const isIn = yield* Deferred.make<void>()
-  const body = Effect.zipRight(Deferred.succeed(isIn, undefined), Deferred.await(gate))
-  const ours = yield* Effect.fork(withLock(body, "x", external))
-  yield* Deferred.await(isIn)
-  return { gate, ours }
-})
+const holdingX = holding((body) => withLock(body, "x", external))
 
 describe("Python's fcntl.lockf, as oslo and fasteners use it", () => {
   /** Runs lines of Python, in which `file` is the lock file, opened as fasteners does. */
@@ -294,7 +287,7 @@ describe("Python's fcntl.lockf, as oslo and fasteners use it", () => {
   test("waits for the end of a hold, and is waited for", () =>
     Effect.scoped(Effect.gen(function*() {
       const file = yield* pathOf("x")
-      const { gate, ours } = yield* holding
+      const ours = yield* holdingX
       const theirs = yield* python(
         file,
         `print("asking")`,
@@ -306,8 +299,7 @@ describe("Python's fcntl.lockf, as oslo and fasteners use it", () => {
       const next = yield* Effect.fork(says(theirs, "locked"))
       yield* Effect.sleep(50)
       assert.isNull(next.unsafePoll())
-      yield* Deferred.succeed(gate, undefined)
-      yield* Fiber.join(ours)
+      yield* ours.letGo
       yield* Fiber.join(next)
       const mine = yield* Effect.fork(withLock(Effect.void, "x", external))
       yield* Effect.sleep(50)
@@ -322,7 +314,7 @@ describe("Python's fcntl.lockf, as oslo and fasteners use it", () => {
       Effect.scoped(Effect.gen(function*() {
         const file = yield* pathOf("x")
         const files = yield* FileLock
-        const { gate, ours } = yield* holding
+        const ours = yield* holdingX
         // It does not ask again and again, so it is served last, after the removal.
         const theirs = yield* python(
           file,
@@ -333,8 +325,7 @@ describe("Python's fcntl.lockf, as oslo and fasteners use it", () => {
           "sys.stdin.read()"
         )
         yield* says(theirs, "open")
-        yield* Deferred.succeed(gate, undefined)
-        yield* Fiber.join(ours)
+        yield* ours.letGo
         yield* files.remove("x")
         theirs.stdin.write("\n")
         yield* says(theirs, "locked")
