@@ -8,6 +8,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import * as Key from "./internal/lockKey.ts"
 import type { ExternalLockError, LockKey, LockLost } from "./LockError.ts"
 
 /**
@@ -29,8 +30,8 @@ export type TypeId = "~effect-locks/ExternalLock"
  * @category models
  */
 export interface Guarantees {
-  /** Who is excluded: the processes of this host, or also those of other hosts. */
-  readonly reach: "host" | "cluster"
+  /** Who is excluded: the processes of this host, or also those of other hosts; or nobody outside of this process. */
+  readonly reach: "process" | "host" | "cluster"
   /**
    * When the lock of a holder that died is free again: with its end, or when it
    * has not been heard of for a while.
@@ -170,33 +171,83 @@ export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect
 const tag = Context.GenericTag<ExternalLock>("effect-locks/ExternalLock")
 
 /**
+ * Which external lock, and how to hold it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ExternalLockOptions {
+  /**
+   * As in `LockOptions`.
+   * @default "exclusive"
+   */
+  readonly mode?: "exclusive" | "shared" | undefined
+  /** As in `LockOptions`. */
+  readonly prefix?: string | undefined
+  /** As in `LockOptions`. */
+  readonly lockPath?: string | undefined
+}
+
+/** What a name leads to. */
+const located = <A>(
+  name: string,
+  { lockPath, mode = "exclusive", prefix }: ExternalLockOptions,
+  f: (service: ExternalLock, request: ExternalRequest) => Effect.Effect<A, ExternalLockError>
+): Effect.Effect<A, ExternalLockError, ExternalLock> =>
+  Effect.flatMap(tag, (service) => {
+    const key = Key.parse(prefix, name)
+    return Effect.flatMap(service.place(key, lockPath), (place) => f(service, { key, place, mode }))
+  })
+
+/**
  * The service that `external: true` asks for.
+ *
+ * `acquire` and `tryAcquire` take an external lock alone, without the lock of the
+ * registry that `lock` holds besides (oslo's `external_lock`). Two fibers that
+ * hold one this way exclude each other as two processes do: the order is that of
+ * the `ExternalLock`, a wait of a fiber for itself is not seen, and a loss
+ * interrupts nothing; look at `lost`.
  *
  * @since 0.1.0
  * @category services
+ * @example
+ * import { NodeContext } from "@effect/platform-node"
+ * import { Effect, Option } from "effect"
+ * import { ExternalLock, FileLock } from "effect-locks"
+ *
+ * const program = Effect.scoped(Effect.gen(function*() {
+ *   yield* ExternalLock.acquire("report", { prefix: "nova" })
+ *   const second = yield* ExternalLock.tryAcquire("report", { prefix: "nova" })
+ *   yield* Effect.log(Option.isNone(second)) // true: it is held until the scope closes
+ * }))
+ *
+ * Effect.runPromise(program.pipe(Effect.provide(FileLock.layerTemp), Effect.provide(NodeContext.layer)))
  */
 export const ExternalLock: Context.Tag<ExternalLock, ExternalLock> & {
-  /** Waits until it holds, and holds until the scope closes, without any lock of this process (oslo's `external_lock`). */
+  /** Waits until it holds, and holds until the scope closes. Only the wait is interruptible. */
   readonly acquire: (
-    request: ExternalRequest
+    name: string,
+    options?: ExternalLockOptions
   ) => Effect.Effect<ExternalHold, ExternalLockError, ExternalLock | Scope.Scope>
   /** The same without waiting: `None` when somebody else holds it. */
   readonly tryAcquire: (
-    request: ExternalRequest
+    name: string,
+    options?: ExternalLockOptions
   ) => Effect.Effect<Option.Option<ExternalHold>, ExternalLockError, ExternalLock | Scope.Scope>
 } = /*#__PURE__*/ Object.assign(tag, {
-  acquire: (request: ExternalRequest) =>
+  acquire: (name: string, options: ExternalLockOptions = {}) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.tap(
-        Effect.flatMap(tag, (service) => service.acquire(request, restore)),
-        (hold) => Effect.addFinalizer(() => hold.release)
+        located(name, options, (service, request) => service.acquire(request, restore)),
+        (hold) => Effect.addFinalizer(() => Effect.uninterruptible(hold.release))
       )
     ),
-  tryAcquire: (request: ExternalRequest) =>
+  tryAcquire: (name: string, options: ExternalLockOptions = {}) =>
     Effect.uninterruptible(
       Effect.tap(
-        Effect.flatMap(tag, (service) => service.tryAcquire(request)),
-        (hold) => Option.isNone(hold) ? Effect.void : Effect.addFinalizer(() => hold.value.release)
+        located(name, options, (service, request) => service.tryAcquire(request)),
+        (hold) =>
+          Option.isNone(hold) ? Effect.void : Effect.addFinalizer(() => Effect.uninterruptible(hold.value.release))
       )
     )
 })

@@ -7,19 +7,23 @@
 import * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
 import * as Config from "effect/Config"
-import type * as ConfigError from "effect/ConfigError"
+import * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import { ExternalLock } from "./ExternalLock.ts"
 import type { FileEngine, Surroundings } from "./internal/fileEngine.ts"
 import * as FileError from "./internal/fileError.ts"
 import * as FileLocks from "./internal/fileLocks.ts"
+import { tag } from "./internal/fileLockTag.ts"
 import * as KernelEngine from "./internal/kernelEngine.ts"
 import * as PortableEngine from "./internal/portableEngine.ts"
 import { KernelLock } from "./KernelLock.ts"
 import { ExternalLockError, type LockLost } from "./LockError.ts"
+import type { Known, LockOptions, RegistryOf, WaitError, WaitOptions } from "./LockOptions.ts"
 import type { LockRegistry } from "./LockRegistry.ts"
 
 /**
@@ -37,6 +41,14 @@ export interface FileLockOptions {
    * @default 0o600: nobody but this user
    */
   readonly mode?: number | undefined
+  /**
+   * Lets `external: true` hold the lock of this process alone, so that it excludes no
+   * other process: for a program that is known to be the only one (oslo's
+   * `disable_process_locking`). The layer says so in a warning. The lock path is
+   * not looked at then; `path`, `remove` and `holders` are as ever.
+   * @default false
+   */
+  readonly disableProcessLocking?: boolean | undefined
 }
 
 /**
@@ -68,6 +80,14 @@ export interface FileOptions {
   /** As in `LockOptions`. */
   readonly lockPath?: string | undefined
 }
+
+/**
+ * Which lock file to remove, and how to wait for its lock.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RemoveOptions extends WaitOptions, FileOptions, Pick<LockOptions, "retry"> {}
 
 /**
  * Who holds a lock file.
@@ -113,20 +133,22 @@ export interface FileLock {
    * next. Programs in Python do not look for that, so remove no file that they
    * may be waiting for.
    *
-   * Dies inside the fiber's own hold of that lock.
+   * Dies inside the fiber's own hold of that lock. `blocking: false`, `timeout`,
+   * `maxWaiting` and `retry` add `AcquireLockFailed`, as in `lock`.
    */
-  readonly remove: (
-    name: string,
-    options?: FileOptions
-  ) => Effect.Effect<void, ExternalLockError | LockLost, LockRegistry>
+  readonly remove: {
+    (name: string): Effect.Effect<void, ExternalLockError | LockLost, LockRegistry>
+    <const O extends RemoveOptions | undefined>(
+      name: string,
+      options: O & Known<O, RemoveOptions>
+    ): Effect.Effect<void, ExternalLockError | LockLost | WaitError<O>, RegistryOf<O>>
+  }
   /**
    * The processes that hold a lock file. It may be out of date the instant after it is
    * known. Linux tells; elsewhere nobody is found and it is not `complete`.
    */
   readonly holders: (name: string, options?: FileOptions) => Effect.Effect<FileHolders, ExternalLockError>
 }
-
-const tag = Context.GenericTag<FileLock>("effect-locks/FileLock")
 
 type Services = FileLock | ExternalLock
 
@@ -147,16 +169,34 @@ const silence: Duration.DurationInput = "30 seconds"
 const layerPortable = (options: PortableOptions) =>
   layerOf(options, PortableEngine.make(Duration.decode(options.silence ?? silence)))
 
+/** The names that oslo knows: that of the option, and that of the environment driver of oslo.config. */
+const config: Config.Config<FileLockOptions> = Config.all({
+  disableProcessLocking: Config.withDefault(Config.boolean("OS_OSLO_CONCURRENCY__DISABLE_PROCESS_LOCKING"), false),
+  lockPath: Config.option(
+    Config.orElse(Config.string("OS_OSLO_CONCURRENCY__LOCK_PATH"), () => Config.string("OSLO_LOCK_PATH"))
+  )
+}).pipe(Config.mapOrFail(({ disableProcessLocking, lockPath }) =>
+  Option.match(lockPath, {
+    onSome: (lockPath) => Either.right({ disableProcessLocking, lockPath }),
+    onNone: () =>
+      disableProcessLocking
+        ? Either.right({ disableProcessLocking, lockPath: "" })
+        : Either.left(ConfigError.MissingData(["OSLO_LOCK_PATH"], "there is no lock path; set OSLO_LOCK_PATH"))
+  })
+))
+
 const fromEnvironment = Effect.mapError(
-  Effect.map(Config.string("OSLO_LOCK_PATH"), (lockPath): FileLockOptions => ({ lockPath })),
+  config,
   (cause) =>
-    new ExternalLockError({
-      reason: "Misconfigured",
-      key: undefined,
-      place: undefined,
-      explanation: `there is no lock path; set OSLO_LOCK_PATH, or give the configuration to read it from`,
-      cause
-    })
+    ConfigError.isMissingDataOnly(cause)
+      ? new ExternalLockError({
+        reason: "Misconfigured",
+        key: undefined,
+        place: undefined,
+        explanation: `there is no lock path; set OSLO_LOCK_PATH, or give the configuration to read it from`,
+        cause
+      })
+      : cause
 )
 
 const configured = (
@@ -195,10 +235,16 @@ export const FileLock: Context.Tag<FileLock, FileLock> & {
   readonly layer: (
     options: FileLockOptions
   ) => Layer.Layer<Services, ExternalLockError, FileSystem.FileSystem | Path.Path>
-  /** The same, with the options from a `Config`: by default the lock path from `OSLO_LOCK_PATH`. */
+  /** The same, with the options from a `Config`: by default from `FileLock.config`. */
   readonly layerConfig: (
     config?: Config.Config.Wrap<FileLockOptions>
   ) => Layer.Layer<Services, ExternalLockError | ConfigError.ConfigError, FileSystem.FileSystem | Path.Path>
+  /**
+   * The options as oslo's environment has them: `OSLO_LOCK_PATH`, or what oslo.config
+   * reads, `OS_OSLO_CONCURRENCY__LOCK_PATH` and `OS_OSLO_CONCURRENCY__DISABLE_PROCESS_LOCKING`
+   * (oslo's `get_lock_path`).
+   */
+  readonly config: Config.Config<FileLockOptions>
   /** A new directory, which is removed with the layer: for tests. */
   readonly layerTemp: Layer.Layer<Services, ExternalLockError, FileSystem.FileSystem | Path.Path>
   /**
@@ -220,6 +266,7 @@ export const FileLock: Context.Tag<FileLock, FileLock> & {
   ) => Layer.Layer<Services, ExternalLockError, FileSystem.FileSystem | Path.Path | KernelLock>
 } = /*#__PURE__*/ Object.assign(tag, {
   layer: (options: FileLockOptions) => Layer.provide(layerKernelLock(options), KernelLock.layer),
+  config,
   layerConfig: (config?: Config.Config.Wrap<FileLockOptions>) =>
     Layer.provide(
       Layer.unwrapEffect(Effect.map(configured(config), layerKernelLock)),

@@ -46,6 +46,8 @@ export interface KernelLock {
   readonly unlock: (fd: number, range: ByteRange) => void
   /** Can parts of a file be locked? If not, every range is the whole file. */
   readonly hasRanges: boolean
+  /** Does `tryLock` change the mode of what this file has locked in one step, and keep it when it cannot? */
+  readonly changesMode: boolean
   /** Gives an open file its permissions, as fchmod. */
   readonly setMode: (fd: number, mode: number) => void
   /** The file behind a descriptor or a path; nothing when there is none. */
@@ -101,6 +103,8 @@ const native: Effect.Effect<KernelLock, ExternalLockError> = Effect.gen(function
     unlock: (fd, { length, start }) => fs.unlock(fd, start, length),
     // On macOS it is flock(2), which knows no ranges.
     hasRanges: process.platform !== "darwin",
+    // There it is let go of before it is taken anew; and on Windows both modes would be locked at once.
+    changesMode: process.platform === "linux",
     ...(yield* ofFiles)
   }
 })
@@ -134,6 +138,7 @@ const koffi: Effect.Effect<KernelLock, ExternalLockError> = Effect.gen(function*
     tryLock: (fd, range, mode) => set(fd, types[mode], range),
     unlock: (fd, range) => void set(fd, types.none, range),
     hasRanges: true,
+    changesMode: true,
     ...(yield* ofFiles)
   }
 })

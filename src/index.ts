@@ -48,6 +48,13 @@ export {
   FileLock
 } from "./FileLock.ts"
 
+/**
+ * The locks of one prefix.
+ *
+ * @since 0.1.0
+ */
+export * from "./LockPrefix.ts"
+
 export {
   /**
    * What happened to a request.

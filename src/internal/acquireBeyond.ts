@@ -114,8 +114,8 @@ export const scoped = <A>(
 const releaseAndWarn = (desk: Desk<unknown>, ticket: Ticket) => {
   const holds = Beyond.holdsOf(ticket)
   return () =>
-    Effect.flatMap(desk.release(ticket, undefined), () => {
+    Effect.uninterruptible(Effect.flatMap(desk.release(ticket, undefined), () => {
       const lost = Loss.known(holds)
       return lost === undefined ? Effect.void : Effect.logWarning(`lock ${lost.key} was lost: ${lost.explanation}`)
-    })
+    }))
 }

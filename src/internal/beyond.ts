@@ -73,7 +73,10 @@ export const holdsOf = (ticket: Ticket): ReadonlyArray<ExternalHold> => {
   return holds
 }
 
-/** Ends the part of a request in what is held outside, and then does `after`, whatever comes of that. */
+/**
+ * Ends the part of a request in what is held outside, and then does `after`, whatever comes of that. It must run
+ * uninterruptible: who has left does not leave again.
+ */
 const leave = <A>(ticket: Ticket, after: () => Effect.Effect<A>): Effect.Effect<A> =>
   Effect.suspend(() => {
     let next = after
@@ -82,8 +85,9 @@ const leave = <A>(ticket: Ticket, after: () => Effect.Effect<A>): Effect.Effect<
       if (left === undefined) continue
       const then = next
       // Others may hold it on; this one is to know whether it was lost until now.
+      const { hold } = left.shared
       next = () =>
-        Effect.matchCauseEffect(left.isLast ? left.hold.release : left.hold.check, {
+        Effect.matchCauseEffect(left.shared.unchanging(Effect.suspend(() => left.isLast ? hold.release : hold.check)), {
           onFailure: (cause) => Effect.zipRight(then(), Effect.failCause(cause)),
           onSuccess: then
         })

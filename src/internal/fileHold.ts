@@ -15,6 +15,8 @@ export class FileHold extends ExternalHold {
   removed = false
   /** Its file may be another's now. */
   released = false
+  /** The kernel failed halfway: what is locked of the file is not known. */
+  unsound = false
   private readonly key: LockKey
   private readonly kernel: KernelLock
   private readonly end: (hold: FileHold) => Effect.Effect<void>
@@ -40,26 +42,44 @@ export class FileHold extends ExternalHold {
 
   get tryUpgrade(): Effect.Effect<boolean, ExternalLockError> {
     return this.try(() => {
+      if (this.released || this.lostAs !== undefined) return false
       if (this.mode === "exclusive") return true
-      // There a lock is let go of before it is taken in another mode.
-      if (this.released || !this.kernel.hasRanges) return false
+      if (!this.kernel.changesMode) return false
       const { fd } = this.file
       if (!this.kernel.tryLock(fd, gate, "shared")) return false
       try {
-        if (!this.kernel.tryLock(fd, lock, "exclusive")) return false
-      } finally {
+        const locked = this.kernel.tryLock(fd, lock, "exclusive")
         this.kernel.unlock(fd, gate)
+        if (!locked) return false
+        this.look()
+      } catch (error) {
+        this.back()
+        throw error
       }
+      if (this.lostAs !== undefined) return false
       this.mode = "exclusive"
-      this.look()
-      return this.lostAs === undefined
+      return true
     })
   }
 
   get downgrade(): Effect.Effect<void, ExternalLockError> {
     return this.try(() => {
-      if (!this.released && this.kernel.tryLock(this.file.fd, lock, "shared")) this.mode = "shared"
+      // It stays exclusive then for other processes, which harms nobody.
+      if (this.released || !this.kernel.changesMode) return
+      if (this.kernel.tryLock(this.file.fd, lock, "shared")) this.mode = "shared"
+      else this.loseAs("the kernel did not leave it locked when its mode was changed")
     })
+  }
+
+  /** To where it was, as far as the kernel goes along; at its end the file is closed, which ends all. */
+  private back(): void {
+    this.unsound = true
+    try {
+      this.kernel.tryLock(this.file.fd, lock, "shared")
+      this.kernel.unlock(this.file.fd, gate)
+    } catch {
+      // What is locked beyond need keeps others waiting until the end.
+    }
   }
 
   private try<A>(f: () => A): Effect.Effect<A, ExternalLockError> {
@@ -73,9 +93,13 @@ export class FileHold extends ExternalHold {
   /** Looks whether it is lost. */
   look(): void {
     if (this.removed || isCurrent(this.kernel, this.file)) return
-    const explanation =
+    this.loseAs(
       `its file ${this.file.path} was removed or replaced while it was held, and others may lock the new one; ` +
-      `remove lock files with FileLock.remove, which takes the lock first`
+        `remove lock files with FileLock.remove, which takes the lock first`
+    )
+  }
+
+  private loseAs(explanation: string): void {
     this.lose(new LockLost({ key: this.key, explanation, completed: false }))
   }
 }

@@ -3,7 +3,7 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import { ExternalLock, TypeId } from "../ExternalLock.ts"
-import type { FileLock, FileLockOptions, FileOptions } from "../FileLock.ts"
+import type { FileLock, FileLockOptions, FileOptions, RemoveOptions } from "../FileLock.ts"
 import { ExternalLockError } from "../LockError.ts"
 import * as Acquire from "./acquireBeyond.ts"
 import type { FileEngine, Surroundings } from "./fileEngine.ts"
@@ -12,13 +12,14 @@ import * as FileName from "./fileName.ts"
 import { goOn } from "./goOn.ts"
 import * as Key from "./lockKey.ts"
 import * as LockPath from "./lockPath.ts"
+import * as NoLock from "./noLock.ts"
 import * as Options from "./options.ts"
 
 /** Nobody but this user. */
 const privately = 0o600
 
 export const make = <R>(
-  { lockPath, mode }: FileLockOptions,
+  { disableProcessLocking = false, lockPath, mode }: FileLockOptions,
   makeEngine: (surroundings: Surroundings) => Effect.Effect<FileEngine, never, R>
 ): Effect.Effect<
   { readonly files: FileLock; readonly external: ExternalLock },
@@ -30,13 +31,16 @@ export const make = <R>(
     const path = yield* Path.Path
     const fileMode = mode ?? privately
     const prepare = (lockPath: string) => LockPath.prepare(fs, path, lockPath, fileMode)
-    const directories = new Map([[lockPath, yield* prepare(lockPath)]])
+    const directories = new Map<string, string>()
     const directoryOf = (given: string) => {
       const known = directories.get(given)
       return known !== undefined
         ? Effect.succeed(known)
         : Effect.tap(prepare(given), (directory) => Effect.sync(() => directories.set(given, directory)))
     }
+    if (disableProcessLocking) {
+      yield* Effect.logWarning("external locks exclude no other process: disableProcessLocking is set")
+    } else yield* directoryOf(lockPath)
     const engine = yield* makeEngine({ fs, path, fileMode, exactly: mode !== undefined, prepare })
     const place: ExternalLock["place"] = (key, given) => {
       const file = FileName.make(key, path.sep)
@@ -64,9 +68,9 @@ export const make = <R>(
       )
     const files: FileLock = {
       path: (name, options = {}) => at(name, options, Effect.succeed),
-      remove: (name, options = {}) =>
+      remove: (name: string, options: RemoveOptions = {}): any =>
         Options.resolved(
-          () => Options.forLock(name, { ...options, external: true, log: false }),
+          () => Options.forLock(name, { ...options, mode: "exclusive", reentrant: false, external: true }),
           (spec) =>
             Effect.provideService(
               Acquire.guardAnew(
@@ -77,8 +81,8 @@ export const make = <R>(
               ExternalLock,
               external
             )
-        ).pipe(Effect.catchTag("AcquireLockFailed", Effect.die)),
+        ),
       holders: (name, options = {}) => at(name, options, engine.holders)
     }
-    return { files, external }
+    return { files, external: disableProcessLocking ? NoLock.make(path.sep) : external }
   })

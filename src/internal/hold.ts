@@ -92,25 +92,23 @@ export class HoldBeyond {
     return this.beyond.owner === this.place ? this.beyond.hold : undefined
   }
   get upgrade(): Effect.Effect<void, AcquireLockFailed | ExternalLockError> {
-    return uninterruptibly((_, fiber) =>
-      this.beyond.changing(Effect.suspend(() => {
-        if (this.ticket.ended) return Effect.die(Upgrading.ended(this.ticket))
-        // Another lock at this place may have it exclusive already.
-        const own = Upgrading.isShared(this.place) ? this.own : undefined
-        const upgrades = [this.ticket, this.place].map((member) => upgradeOf(member, atOnce, fiber))
-        return Effect.flatMap(this.registry.upgradeAll(upgrades), (refused) =>
-          refused !== undefined
-            ? refuse(upgrades[0]!, refused.reason === "Busy" ? { ...refused, reason: "UpgradeConflict" } : refused)
-            : this.upgradeOutside(own, upgrades))
-      }))
-    )
+    return this.change("upgraded", (fiber) => {
+      // Another lock at this place may have it exclusive already.
+      const own = Upgrading.isShared(this.place) ? this.own : undefined
+      const upgrades = [this.ticket, this.place].map((member) => upgradeOf(member, atOnce, fiber))
+      return Effect.flatMap(this.registry.upgradeAll(upgrades), (refused) =>
+        refused !== undefined
+          ? refuse(upgrades[0]!, refused.reason === "Busy" ? { ...refused, reason: "UpgradeConflict" } : refused)
+          : this.upgradeOutside(own, upgrades))
+    })
   }
   private upgradeOutside(
     own: ExternalHold | undefined,
     upgrades: ReadonlyArray<Ticket>
   ): Effect.Effect<void, AcquireLockFailed | ExternalLockError> {
     const undo = this.registry.undoUpgrade(upgrades)
-    return Effect.matchCauseEffect(own === undefined ? Effect.succeed(true) : own.tryUpgrade, {
+    const outside = own === undefined ? Effect.succeed(true) : Effect.suspend(() => own.tryUpgrade)
+    return Effect.matchCauseEffect(outside, {
       onFailure: (cause) => Effect.zipRight(undo, Effect.failCause(cause)),
       onSuccess: (upgraded) =>
         upgraded
@@ -119,14 +117,28 @@ export class HoldBeyond {
     })
   }
   get downgrade(): Effect.Effect<void, ExternalLockError> {
-    return Effect.uninterruptible(this.beyond.changing(Effect.suspend(() => {
+    return this.change("downgraded", () => {
       // The other locks may rely on the place.
       const holds = this.others.every(Upgrading.isShared) ? [this.ticket, this.place] : [this.ticket]
-      const outside = holds.includes(this.place) && this.own !== undefined ? this.own.downgrade : Effect.void
+      const own = holds.includes(this.place) ? this.own : undefined
+      const outside = own === undefined ? Effect.void : Effect.suspend(() => own.downgrade)
       // In this process it is shared then all the same: outside it is more than that, which harms nobody.
       const inside = this.registry.downgrade(...holds)
       return Effect.zipRight(this.registry.prepareDowngrade(holds), Effect.ensuring(outside, inside))
-    })))
+    })
+  }
+  /** One change at a time, and none when it is being let go of: that waits for a change to be over, and then ends it. */
+  private change<A, E>(
+    what: "upgraded" | "downgraded",
+    f: (fiber: AnyFiber) => Effect.Effect<A, E>
+  ): Effect.Effect<A, E> {
+    return uninterruptibly((_, fiber) =>
+      this.beyond.changing(Effect.suspend(() =>
+        this.ticket.ended || !this.beyond.users.has(this.place)
+          ? Effect.die(Upgrading.notHeld(this.ticket, what))
+          : f(fiber)
+      ))
+    )
   }
 }
 

@@ -134,7 +134,7 @@ export class KernelFiles {
     try {
       hold.look()
       this.kernel.unlock(file.fd, lock)
-      return hold.removed || hold.lostAs !== undefined ? this.files.close(file) : this.giveBack(file)
+      return hold.removed || hold.unsound || hold.lostAs !== undefined ? this.files.close(file) : this.giveBack(file)
     } catch {
       // To close it ends its locks, whatever is wrong.
       return this.files.close(file)

@@ -34,6 +34,8 @@ class PortableHold extends ExternalHold {
   token: Draft
   /** By its holder. */
   removed = false
+  /** Its token may have either of two names. */
+  private renaming = false
   private readonly lock: PortableLock
   private readonly end: (hold: PortableHold) => void
   constructor(key: LockKey, token: Draft, lock: PortableLock, end: (hold: PortableHold) => void) {
@@ -59,12 +61,19 @@ class PortableHold extends ExternalHold {
 
   get downgrade(): Effect.Effect<void, ExternalLockError> {
     return Effect.suspend(() =>
-      this.token.mode === "shared" ? Effect.void : Effect.matchEffect(this.lock.downgrade(this.token), {
-        onFailure: (error) =>
-          FileError.isMissing(error) ? Effect.sync(() => this.isThere(false)) : Effect.fail(this.error(error)),
-        onSuccess: (token) => Effect.sync(() => this.token = token)
-      })
+      this.token.mode === "shared"
+        ? Effect.void
+        : Effect.ensuring(this.rename, Effect.sync(() => this.renaming = false))
     )
+  }
+
+  private get rename(): Effect.Effect<void, ExternalLockError> {
+    this.renaming = true
+    return Effect.matchEffect(this.lock.downgrade(this.token), {
+      onFailure: (error) =>
+        FileError.isMissing(error) ? Effect.sync(() => this.isThere(false)) : Effect.fail(this.error(error)),
+      onSuccess: (token) => Effect.sync(() => this.token = token)
+    })
   }
 
   get check(): Effect.Effect<void> {
@@ -77,8 +86,8 @@ class PortableHold extends ExternalHold {
       const { token } = this
       return Effect.match(this.lock.beat(token), {
         onFailure: () => {},
-        // It may have become another one meanwhile.
-        onSuccess: (was) => this.isThere(was || token !== this.token)
+        // It may have become another one meanwhile, or be about to.
+        onSuccess: (was) => this.isThere(was || this.renaming || token !== this.token)
       })
     })
   }

@@ -26,6 +26,10 @@ export class Shared {
     this.semaphore ??= Effect.unsafeMakeSemaphore(1)
     return this.semaphore.withPermits(1)(change)
   }
+  /** Runs `end` when no change is going on. Who changes it afterwards sees that it has ended. */
+  unchanging<A, E>(end: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    return this.semaphore === undefined ? end : this.changing(end)
+  }
 }
 
 /** By the member that stands for a place. It stays there when that member has left. */
@@ -49,9 +53,9 @@ export const share = (member: Ticket, outer: Ticket): void => {
 }
 
 /** Ends the part of `member` in it, and tells whether it was the last. Who has left already leaves nothing. */
-export const leave = (member: Ticket): { readonly hold: ExternalHold; readonly isLast: boolean } | undefined => {
+export const leave = (member: Ticket): { readonly shared: Shared; readonly isLast: boolean } | undefined => {
   const shared = holds.get(member)
   return shared !== undefined && shared.users.delete(member)
-    ? { hold: shared.hold, isLast: shared.users.size === 0 }
+    ? { shared, isLast: shared.users.size === 0 }
     : undefined
 }

@@ -19,7 +19,8 @@ export const urgent = Infinity
 
 export const isShared = (hold: Ticket): boolean => hold.mode === "shared" && !hold.isUpgraded
 
-const notHeld = (hold: Ticket, what: string) => misuse(`lock ${hold.key} cannot be ${what}: it is not held any more`)
+export const notHeld = (hold: Ticket, what: "upgraded" | "downgraded") =>
+  misuse(`lock ${hold.key} cannot be ${what}: it is not held any more`)
 
 /** How a request to upgrade dies whose hold ended before it did. */
 export const ended = (upgrade: Ticket) => notHeld(upgrade, "upgraded")
@@ -39,7 +40,8 @@ export const upgrade = (ledger: Ledger, lines: Table, hold: Ticket, upgrade: Tic
   return [standing, next]
 }
 
-const isInShared = ({ key }: Ticket): boolean => key.within !== undefined && isShared(key.within)
+/** What is around it may be about to become shared, or not exclusive after all. */
+const isInShared = ({ key }: Ticket): boolean => key.within !== undefined && !isExclusive(key.within)
 
 /** Does somebody wait to upgrade? Nobody but those who were let pass it stands before that request. */
 const isUpgrading = (line: Line.Line<Ticket>): boolean => {

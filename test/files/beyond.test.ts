@@ -133,6 +133,25 @@ describe("a mode that changes", () => {
     })))
 })
 
+describe("the end of a hold", () => {
+  chaos("is outside first: as long as it is held there, it is here", 300, (registry) =>
+    Effect.gen(function*() {
+      let seen = 0
+      const { service } = MemoryLock.make(() => {
+        seen++
+        assert.isTrue(Effect.runSync(registry.isLocked("x")), "it was let go of here before")
+      })
+      const options = { ...external, registry }
+      yield* Effect.all([
+        withLock(Effect.yieldNow(), "x", options),
+        Effect.exit(withLock(Effect.fail("why"), "x", options)),
+        Effect.scoped(lock("x", options)),
+        Effect.timeoutOption(withLock(Effect.never, "x", options), 5)
+      ], { concurrency: "unbounded" }).pipe(Effect.provideService(ExternalLock, service))
+      assert.isAtLeast(seen, 3)
+    }))
+})
+
 describe("one inside another", () => {
   chaos("who is let in while the outer one leaves is in it still", 400, (registry) =>
     Effect.gen(function*() {

@@ -2,20 +2,7 @@ import type { Path } from "@effect/platform"
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import {
-  Cause,
-  ConfigProvider,
-  Context,
-  Deferred,
-  Effect,
-  Exit,
-  Fiber,
-  FiberRef,
-  Layer,
-  Option,
-  Schedule,
-  Scope
-} from "effect"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, FiberRef, Layer, Option, Schedule, Scope } from "effect"
 import {
   AcquireLockFailed,
   Deadlock,
@@ -240,16 +227,21 @@ describe("a lock held by a file", () => {
   test(
     "ExternalLock alone holds it without a registry",
     Effect.scoped(Effect.gen(function*() {
-      const place = yield* pathOf("x")
-      const key = (yield* Effect.scoped(lock("x"))).key
-      const request = { key, place, mode: "exclusive" } as const
       yield* Effect.scoped(Effect.gen(function*() {
-        yield* ExternalLock.acquire(request)
-        assert.isTrue(Option.isNone(yield* ExternalLock.tryAcquire(request)))
+        yield* ExternalLock.acquire("x")
+        assert.isTrue(Option.isNone(yield* ExternalLock.tryAcquire("x")))
+        assert.isTrue(Option.isNone(yield* ExternalLock.tryAcquire("x", { mode: "shared" })))
+        assert.isTrue(Option.isSome(yield* ExternalLock.tryAcquire("x", { prefix: "p" })))
         assert.isFalse(yield* isFree("x"))
+        assert.deepStrictEqual(yield* LockRegistry.snapshot, [])
       }))
-      assert.isTrue(Option.isSome(yield* ExternalLock.tryAcquire(request)))
+      assert.isTrue(Option.isSome(yield* ExternalLock.tryAcquire("x", { mode: "shared" })))
+      yield* ExternalLock.acquire("x", { mode: "shared" })
       assert.isFalse(yield* isFree("x"))
+      const waiter = yield* Effect.fork(Effect.scoped(ExternalLock.acquire("x")))
+      yield* Effect.sleep(30)
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(waiter)))
+      assert.strictEqual((yield* Effect.flip(ExternalLock.acquire(".."))).reason, "UnsafeName")
     }))
   )
 })
@@ -623,22 +615,6 @@ describe("FileLock", () => {
     })
   )
 
-  it.live("layerConfig reads OSLO_LOCK_PATH, or what it is told to", () =>
-    Effect.scoped(Effect.gen(function*() {
-      const directory = yield* Effect.flatMap(FileSystem.FileSystem, (files) => files.makeTempDirectoryScoped())
-      const path = (
-        layer: Layer.Layer<FileLock | ExternalLock, unknown, FileSystem.FileSystem | Path.Path>,
-        values: Record<string, string>
-      ) =>
-        Effect.provide(Effect.flatMap(FileLock, (files) => files.path("x")), layer).pipe(
-          Effect.withConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(values))))
-        )
-      assert.strictEqual(yield* path(FileLock.layerConfig(), { OSLO_LOCK_PATH: directory }), `${directory}/x`)
-      const missing = yield* Effect.flip(path(FileLock.layerConfig(), {}))
-      assert.strictEqual(missing instanceof ExternalLockError && missing.reason, "Misconfigured")
-      assert.include(String((missing as Error).message), "OSLO_LOCK_PATH")
-    })).pipe(Effect.provide(NodeContext.layer)))
-
   it.live("layerTemp is a private directory, and is removed with its layer", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
@@ -889,10 +865,8 @@ describe("a file that is not at its path any more", () => {
   test(
     "is lost for whoever held it, not for who removes the next one",
     Effect.scoped(Effect.gen(function*() {
-      const place = yield* pathOf("x")
-      const key = (yield* Effect.scoped(lock("x"))).key
-      const held = yield* ExternalLock.acquire({ key, place, mode: "exclusive" })
-      fs.unlinkSync(place)
+      const held = yield* ExternalLock.acquire("x")
+      fs.unlinkSync(yield* pathOf("x"))
       yield* remove("x")
       assert.instanceOf(yield* Effect.flip(held.lost), LockLost)
     }))

@@ -49,6 +49,7 @@ import * as Lock from "effect-locks/Lock"
 import * as LockAll from "effect-locks/LockAll"
 import { type AcquireLockFailed, Deadlock } from "effect-locks/LockError"
 import type { AcquireError, LocalLockOptions } from "effect-locks/LockOptions"
+import { withPrefix } from "effect-locks/LockPrefix"
 import { LockRegistry } from "effect-locks/LockRegistry"
 import * as LockSemaphore from "effect-locks/LockSemaphore"
 import { ReaderWriterLock } from "effect-locks/ReaderWriterLock"
@@ -83,7 +84,7 @@ const all: Effect.Effect<ReadonlyArray<number | boolean>, AcquireLockFailed, Loc
 const result = JSON.stringify(Effect.runSync(Effect.provide(all, LockRegistry.layer)))
 if (result !== "[1,2,3,true,true]") throw new Error("not held: " + result)
 
-const byPath = { ...Lock, ...LockAll, Deadlock, ExternalLock, FileLock, LockRegistry, ...LockSemaphore, ReaderWriterLock }
+const byPath = { ...Lock, ...LockAll, Deadlock, ExternalLock, FileLock, LockRegistry, ...LockSemaphore, ReaderWriterLock, withPrefix }
 for (const [name, value] of Object.entries(byPath)) {
   if ((Locks as Record<string, unknown>)[name] !== value) throw new Error("two copies of " + name)
 }

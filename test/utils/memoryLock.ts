@@ -9,16 +9,19 @@ class MemoryHold extends ExternalHold {
   mode: Mode
   releases = 0
   private readonly others: Set<MemoryHold>
-  constructor(mode: Mode, others: Set<MemoryHold>) {
+  private readonly released: () => void
+  constructor(mode: Mode, others: Set<MemoryHold>, released: () => void) {
     super()
     this.mode = mode
     this.others = others
+    this.released = released
     others.add(this)
   }
   get release(): Effect.Effect<void> {
     return Effect.map(Effect.yieldNow(), () => {
       this.releases++
       this.others.delete(this)
+      this.released()
     })
   }
   get tryUpgrade(): Effect.Effect<boolean> {
@@ -36,7 +39,8 @@ class MemoryHold extends ExternalHold {
   readonly check = Effect.yieldNow()
 }
 
-export const make = () => {
+/** `released` is called whenever a hold has ended. */
+export const make = (released: () => void = () => {}) => {
   const places = new Map<string, Set<MemoryHold>>()
   const all: Array<MemoryHold> = []
   const at = (place: string) => {
@@ -48,7 +52,7 @@ export const make = () => {
     Effect.map(Effect.yieldNow(), () => {
       const holds = at(place)
       if (Array.from(holds).some((hold) => hold.mode === "exclusive" || mode === "exclusive")) return Option.none()
-      const hold = new MemoryHold(mode, holds)
+      const hold = new MemoryHold(mode, holds, released)
       all.push(hold)
       return Option.some(hold)
     })
