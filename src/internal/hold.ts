@@ -134,7 +134,7 @@ export class HoldBeyond {
   ): Effect.Effect<A, E> {
     return uninterruptibly((_, fiber) =>
       this.beyond.changing(Effect.suspend(() =>
-        this.ticket.ended || !this.beyond.users.has(this.place)
+        this.ticket.ended || !this.beyond.isHeldBy(this.place)
           ? Effect.die(Upgrading.notHeld(this.ticket, what))
           : f(fiber)
       ))

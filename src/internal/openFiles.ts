@@ -42,6 +42,7 @@ export class OpenFiles {
   private readonly mode: number
   /** Does the program ask for this mode, whatever the umask says? */
   private readonly exactly: boolean
+  /** By path; one that has none for a while is forgotten. */
   private readonly idle = new Map<string, Array<OpenFile>>()
   private idleCount = 0
   private closed = false
@@ -59,11 +60,8 @@ export class OpenFiles {
 
   /** One that is open already. */
   take(path: string): OpenFile | undefined {
-    const files = this.idle.get(path)
-    if (files === undefined) return undefined
-    this.idleCount--
-    const file = files.pop()!
-    if (files.length === 0) this.idle.delete(path)
+    const file = this.idle.get(path)?.pop()
+    if (file !== undefined) this.idleCount--
     return file
   }
 

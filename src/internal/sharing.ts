@@ -14,12 +14,31 @@ export class Shared {
   readonly hold: ExternalHold
   /** The request that took it. */
   readonly owner: Ticket
-  readonly users: Set<Ticket>
+  /** Made when there is a second one, which is rare. */
+  private users: Set<Ticket> | undefined = undefined
+  private isLeft = false
   private semaphore: Effect.Semaphore | undefined = undefined
   constructor(hold: ExternalHold, owner: Ticket) {
     this.hold = hold
     this.owner = owner
-    this.users = new Set([owner])
+  }
+  /** Does anybody hold it still? If not, it is being given back. */
+  get isHeld(): boolean {
+    return this.users === undefined ? !this.isLeft : this.users.size > 0
+  }
+  isHeldBy(member: Ticket): boolean {
+    return this.users === undefined ? !this.isLeft && member === this.owner : this.users.has(member)
+  }
+  join(member: Ticket): void {
+    this.users ??= new Set([this.owner])
+    this.users.add(member)
+  }
+  /** Who has left already leaves nothing. */
+  leave(member: Ticket): boolean {
+    if (!this.isHeldBy(member)) return false
+    if (this.users === undefined) this.isLeft = true
+    else this.users.delete(member)
+    return true
   }
   /** Runs a change of its mode, one at a time. It must run uninterruptible. */
   changing<A, E>(change: Effect.Effect<A, E>): Effect.Effect<A, E> {
@@ -32,13 +51,11 @@ export class Shared {
   }
 }
 
-/** By the member that stands for a place. It stays there when that member has left. */
-const holds = new WeakMap<Ticket, Shared>()
-
-export const find = (member: Ticket): Shared | undefined => holds.get(member)
+/** What `member`, which stands for a place, holds there or held. */
+export const find = (member: Ticket): Shared | undefined => member.outside
 
 export const add = (shared: Shared): void => {
-  holds.set(shared.owner, shared)
+  shared.owner.outside = shared
 }
 
 /**
@@ -46,16 +63,14 @@ export const add = (shared: Shared): void => {
  * has left and others are in it still. What is being given back it cannot join.
  */
 export const share = (member: Ticket, outer: Ticket): void => {
-  const shared = holds.get(outer)
-  if (shared === undefined || shared.users.size === 0) return
-  shared.users.add(member)
-  holds.set(member, shared)
+  const shared = outer.outside
+  if (shared === undefined || !shared.isHeld) return
+  shared.join(member)
+  member.outside = shared
 }
 
-/** Ends the part of `member` in it, and tells whether it was the last. Who has left already leaves nothing. */
+/** Ends the part of `member` in it, and tells whether it was the last. */
 export const leave = (member: Ticket): { readonly shared: Shared; readonly isLast: boolean } | undefined => {
-  const shared = holds.get(member)
-  return shared !== undefined && shared.users.delete(member)
-    ? { shared, isLast: shared.users.size === 0 }
-    : undefined
+  const shared = member.outside
+  return shared !== undefined && shared.leave(member) ? { shared, isLast: !shared.isHeld } : undefined
 }

@@ -15,6 +15,7 @@ import type { Request } from "./lines.ts"
 import { inside, type LockKey } from "./lockKey.ts"
 import type { Patience } from "./patience.ts"
 import type { Place } from "./place.ts"
+import type { Shared } from "./sharing.ts"
 
 export type Mode = "exclusive" | "shared"
 
@@ -68,6 +69,8 @@ export class Ticket implements Request, Place {
   upgrade: Ticket | undefined = undefined
   /** The hold that this request makes exclusive. */
   upgrades: Ticket | undefined = undefined
+  /** Of what stands for a place: what is held there. `sharing.ts` keeps it. */
+  outside: Shared | undefined = undefined
   /** Its neighbours in a list of holds, which `fibers.ts` keeps. */
   newer: Ticket | undefined = undefined
   older: Ticket | undefined = undefined
