@@ -8,8 +8,9 @@
  *
  * Run: tsx test/docs/check.ts [part of the name of a guide]
  */
-import { spawnSync } from "node:child_process"
+import { spawn } from "node:child_process"
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { availableParallelism } from "node:os"
 import * as path from "node:path"
 
 const root = path.resolve(import.meta.dirname, "../..")
@@ -27,10 +28,14 @@ const examples = guides.flatMap((guide) =>
   }))
 )
 
-const run = (command: ReadonlyArray<string>): string | undefined => {
-  const { status, stderr, stdout } = spawnSync(process.execPath, command, { cwd: root, encoding: "utf8" })
-  return status === 0 ? undefined : stdout + stderr
-}
+/** What a program said that failed. */
+const run = (command: ReadonlyArray<string>): Promise<string | undefined> =>
+  new Promise((resolve) => {
+    const child = spawn(process.execPath, command, { cwd: root })
+    let said = ""
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => said += chunk)
+    child.on("close", (code) => resolve(code === 0 ? undefined : said || `it ended with ${code}`))
+  })
 
 const fail = (what: string, output: string): never => {
   console.error(`${what}\n${output}`)
@@ -83,6 +88,7 @@ const twice = files.filter((file, i) => files.indexOf(file) !== i)
 if (twice.length > 0) fail("two examples of a guide have one name", twice.join("\n"))
 
 rmSync(out, { recursive: true, force: true })
+mkdirSync(out, { recursive: true })
 for (const { code, file } of examples) {
   mkdirSync(path.dirname(file), { recursive: true })
   writeFileSync(file, code)
@@ -102,14 +108,20 @@ writeFileSync(
     `export default defineConfig({ ...ours, test: { include: ["**/*.test.ts"] } })\n`
 )
 
-const compiled = run(["node_modules/typescript/bin/tsc", "-p", path.join(out, "tsconfig.json")])
-if (compiled !== undefined) fail("the examples do not compile", compiled)
-for (const { file, guide } of examples.filter(({ file }) => !file.endsWith(".test.ts"))) {
-  const ran = run(["--import", "tsx", file])
-  if (ran !== undefined) fail(`an example of ${guide} fails: ${path.relative(root, file)}`, ran)
+if (examples.length > 0) {
+  const compiled = await run(["node_modules/typescript/bin/tsc", "-p", path.join(out, "tsconfig.json")])
+  if (compiled !== undefined) fail("the examples do not compile", compiled)
 }
+const programs = examples.filter(({ file }) => !file.endsWith(".test.ts"))
+const runPrograms = async () => {
+  for (let next = programs.shift(); next !== undefined; next = programs.shift()) {
+    const ran = await run(["--import", "tsx", next.file])
+    if (ran !== undefined) fail(`an example of ${next.guide} fails: ${path.relative(root, next.file)}`, ran)
+  }
+}
+await Promise.all(Array.from({ length: availableParallelism() }, runPrograms))
 if (files.some((file) => file.endsWith(".test.ts"))) {
-  const tested = run(["node_modules/vitest/vitest.mjs", "run", "--root", out])
+  const tested = await run(["node_modules/vitest/vitest.mjs", "run", "--root", out])
   if (tested !== undefined) fail("a test among the examples fails", tested)
 }
 console.log(`${examples.length} examples of ${guides.length} pages compiled and run`)
