@@ -170,10 +170,38 @@ export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect
 const tag = Context.GenericTag<ExternalLock>("effect-locks/ExternalLock")
 
 /**
- * The service that `external: true` asks for.
+ * The service that `external: true` asks for. `FileLock` provides one; another backend
+ * is an `ExternalHold` and four members.
  *
  * @since 0.1.0
  * @category services
+ * @example
+ * import { Duration, Effect, Layer, Option } from "effect"
+ * import { LockRegistry, withLock } from "effect-locks"
+ * import { ExternalHold, ExternalLock, TypeId } from "effect-locks/ExternalLock"
+ *
+ * class Hold extends ExternalHold {
+ *   readonly release = Effect.sync(() => console.log("released"))
+ *   readonly tryUpgrade = Effect.succeed(true)
+ *   readonly downgrade = Effect.void
+ *   readonly check = Effect.void
+ * }
+ *
+ * // It excludes nobody, and so does for the tests of what is written with `external: true`.
+ * const free = Layer.succeed(
+ *   ExternalLock,
+ *   ExternalLock.of({
+ *     [TypeId]: TypeId,
+ *     guarantees: { reach: "host", freedOnDeath: "at once", starvationFree: true, lossSeenWithin: Duration.zero },
+ *     place: (key) => Effect.succeed(String(key)),
+ *     acquire: () => Effect.sync(() => new Hold()),
+ *     tryAcquire: () => Effect.sync(() => Option.some(new Hold()))
+ *   })
+ * )
+ *
+ * const program = Effect.log("held").pipe(withLock("x", { external: true }))
+ *
+ * Effect.runPromise(Effect.provide(program, Layer.merge(LockRegistry.layer, free)))
  */
 export const ExternalLock: Context.Tag<ExternalLock, ExternalLock> & {
   /** Waits until it holds, and holds until the scope closes, without any lock of this process (oslo's `external_lock`). */

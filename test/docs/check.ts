@@ -1,12 +1,12 @@
 /**
- * Compiles and runs every TypeScript example of the README and of the guides, each
- * as a program of its own, and looks whether their links lead somewhere.
+ * Compiles and runs every TypeScript example of the README, of the guides and of the
+ * classes in src, each as a program of its own, and looks whether links lead somewhere.
  *
  * An example that begins with its own name, as in `// stock.ts`, is a file beside
  * the others of its guide, which may import it. What is named `*.test.ts` is run
  * by Vitest.
  *
- * Run: tsx test/docs/check.ts [part of the name of a guide]
+ * Run: tsx test/docs/check.ts [part of the name of a page]
  */
 import { spawn } from "node:child_process"
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -20,13 +20,31 @@ const all = ["README.md", ...readdirSync(path.join(root, "docs")).map((file) => 
 const guides = all.filter((file) => file.endsWith(".md") && file.includes(part))
 const read = (file: string) => readFileSync(path.join(root, file), "utf8")
 
-const examples = guides.flatMap((guide) =>
-  Array.from(read(guide).matchAll(/```ts\n([\s\S]*?)```/g), ([, code], i) => ({
-    guide,
+const toFile = (page: string, name: string) => path.join(out, page.replaceAll(/[^A-Za-z]/g, "-"), name)
+
+const ofGuides = guides.flatMap((page) =>
+  Array.from(read(page).matchAll(/```ts\n([\s\S]*?)```/g), ([, code], i) => ({
+    page,
     code: code!,
-    file: path.join(out, guide.replaceAll(/[^A-Za-z]/g, "-"), /^\/\/ (\S+\.ts)\n/.exec(code!)?.[1] ?? `${i + 1}.ts`)
+    file: toFile(page, /^\/\/ (\S+\.ts)\n/.exec(code!)?.[1] ?? `${i + 1}.ts`)
   }))
 )
+
+/** The examples of classes, which docgen leaves out. */
+const ofClasses = readdirSync(path.join(root, "src")).filter((file) => file.endsWith(".ts") && file.includes(part))
+  .flatMap(
+    (source) => {
+      const page = `src/${source}`
+      const pattern = /@example\n((?: \*(?!\/).*\n)*) \*\/\nexport (?:abstract )?class (\w+)/g
+      return Array.from(read(page).matchAll(pattern), ([, comment, name]) => ({
+        page,
+        code: comment!.replaceAll(/^ \* ?/gm, ""),
+        file: toFile(page, `${name}.ts`)
+      }))
+    }
+  )
+
+const examples = [...ofGuides, ...ofClasses]
 
 /** What a program said that failed. */
 const run = (command: ReadonlyArray<string>): Promise<string | undefined> =>
@@ -116,7 +134,7 @@ const programs = examples.filter(({ file }) => !file.endsWith(".test.ts"))
 const runPrograms = async () => {
   for (let next = programs.shift(); next !== undefined; next = programs.shift()) {
     const ran = await run(["--import", "tsx", next.file])
-    if (ran !== undefined) fail(`an example of ${next.guide} fails: ${path.relative(root, next.file)}`, ran)
+    if (ran !== undefined) fail(`an example of ${next.page} fails: ${path.relative(root, next.file)}`, ran)
   }
 }
 await Promise.all(Array.from({ length: availableParallelism() }, runPrograms))
@@ -124,4 +142,4 @@ if (files.some((file) => file.endsWith(".test.ts"))) {
   const tested = await run(["node_modules/vitest/vitest.mjs", "run", "--root", out])
   if (tested !== undefined) fail("a test among the examples fails", tested)
 }
-console.log(`${examples.length} examples of ${guides.length} pages compiled and run`)
+console.log(`${examples.length} examples of ${new Set(examples.map(({ page }) => page)).size} pages compiled and run`)
