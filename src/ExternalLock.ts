@@ -200,7 +200,8 @@ const located = <A>(
   })
 
 /**
- * The service that `external: true` asks for.
+ * The service that `external: true` asks for. `FileLock` provides one; another backend
+ * is an `ExternalHold` and four members.
  *
  * `acquire` and `tryAcquire` take an external lock alone, without the lock of the
  * registry that `lock` holds besides (oslo's `external_lock`). Two fibers that
@@ -222,6 +223,33 @@ const located = <A>(
  * }))
  *
  * Effect.runPromise(program.pipe(Effect.provide(FileLock.layerTemp), Effect.provide(NodeContext.layer)))
+ * @example
+ * import { Duration, Effect, Layer, Option } from "effect"
+ * import { LockRegistry, withLock } from "effect-locks"
+ * import { ExternalHold, ExternalLock, TypeId } from "effect-locks/ExternalLock"
+ *
+ * class Hold extends ExternalHold {
+ *   readonly release = Effect.sync(() => console.log("released"))
+ *   readonly tryUpgrade = Effect.succeed(true)
+ *   readonly downgrade = Effect.void
+ *   readonly check = Effect.void
+ * }
+ *
+ * // It excludes nobody, and so does for the tests of what is written with `external: true`.
+ * const free = Layer.succeed(
+ *   ExternalLock,
+ *   ExternalLock.of({
+ *     [TypeId]: TypeId,
+ *     guarantees: { reach: "host", freedOnDeath: "at once", starvationFree: true, lossSeenWithin: Duration.zero },
+ *     place: (key) => Effect.succeed(String(key)),
+ *     acquire: () => Effect.sync(() => new Hold()),
+ *     tryAcquire: () => Effect.sync(() => Option.some(new Hold()))
+ *   })
+ * )
+ *
+ * const program = Effect.log("held").pipe(withLock("x", { external: true }))
+ *
+ * Effect.runPromise(Effect.provide(program, Layer.merge(LockRegistry.layer, free)))
  */
 export const ExternalLock: Context.Tag<ExternalLock, ExternalLock> & {
   /** Waits until it holds, and holds until the scope closes. Only the wait is interruptible. */

@@ -123,8 +123,9 @@ export interface FileHolders {
 export interface FileLock {
   /**
    * The path of the file that `lock(name, { external: true })` locks: oslo's, byte
-   * for byte. Separators in the name become `_`. The prefix may have none; and
-   * `.`, `..`, the empty name, a NUL and names of more than 255 bytes are refused.
+   * for byte (of `layerPortable` a directory, whose name ends in `.lock` besides).
+   * Separators in the name become `_`. The prefix may have none; and `.`, `..`, the
+   * empty name, a NUL and names of more than 255 bytes are refused.
    */
   readonly path: (name: string, options?: FileOptions) => Effect.Effect<string, ExternalLockError>
   /**
@@ -212,10 +213,11 @@ const configured = (
  * process that use another layer, all other processes of the host, and Python
  * programs that use `fcntl.lockf`, as oslo and fasteners do, on the same file. The
  * kernel frees them when their process ends, however it ends. Nobody waits for
- * ever: who has waited for 20 milliseconds is served next.
+ * ever (save on macOS, where it is not promised): who has waited for 20 milliseconds
+ * is served next.
  *
  * What they do not protect against, such as network file systems, is in
- * docs/file-locks.md.
+ * docs/guarantees.md.
  *
  * @since 0.1.0
  * @category services

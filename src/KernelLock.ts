@@ -158,6 +158,35 @@ const tag = Context.GenericTag<KernelLock>("effect-locks/KernelLock")
  *
  * @since 0.1.0
  * @category services
+ * @example
+ * import { NodeContext } from "@effect/platform-node"
+ * import { Effect, Layer } from "effect"
+ * import { FileLock, LockRegistry, withLock } from "effect-locks"
+ * import { KernelLock } from "effect-locks/KernelLock"
+ *
+ * // `layerKernelLock` takes whatever `KernelLock` it is given: here one that counts how often it locks.
+ * let locked = 0
+ * const counting = Layer.effect(
+ *   KernelLock,
+ *   Effect.map(KernelLock, (kernel) => ({
+ *     ...kernel,
+ *     tryLock: (fd, range, mode) => {
+ *       locked++
+ *       return kernel.tryLock(fd, range, mode)
+ *     }
+ *   }))
+ * ).pipe(Layer.provide(KernelLock.layer))
+ *
+ * const locks = Layer.merge(
+ *   LockRegistry.layer,
+ *   Layer.provide(FileLock.layerKernelLock({ lockPath: "build/locks" }), counting)
+ * ).pipe(Layer.provide(NodeContext.layer))
+ *
+ * const program = Effect.void.pipe(withLock("x", { external: true }))
+ *
+ * Effect.runPromise(Effect.provide(program, locks)).then(() => {
+ *   if (locked === 0) throw new Error("nothing was locked")
+ * })
  */
 export const KernelLock: Context.Tag<KernelLock, KernelLock> & {
   /** `fs-native-extensions`; under Bun and Deno, and on Linux with musl, `koffi`, which has to be installed for that. */

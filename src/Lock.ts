@@ -80,9 +80,9 @@ const held = (spec: Options.Spec) =>
  * A scope that is closed while `lock` waits, or before, releases the lock as soon
  * as it is granted, as `Effect.acquireRelease` would.
  *
- * It fails only if the options say so: `blocking: false`, `timeout`, `maxWaiting`
- * and `reentrant` add `AcquireLockFailed`. What it gives can upgrade and downgrade
- * the hold.
+ * It fails only if the options say so: `blocking: false`, `timeout`, `maxWaiting`,
+ * `retry` and `reentrant` add `AcquireLockFailed`, and `external: true` adds
+ * `ExternalLockError`. What it gives can upgrade and downgrade the hold.
  *
  * @since 0.1.0
  * @category locks

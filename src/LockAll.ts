@@ -58,6 +58,9 @@ export type GuardAllError<O> = O extends object ? GuardError<Omit<O, "mode">> : 
  *   `AcquireLockFailed` names the first lock that was in the way.
  * - **Reentrancy**: as with `lock`, for each name.
  *
+ * With `external: true` it holds the locks of this process while it takes those
+ * outside, one by one in an order that all keep, and gives back all if one fails.
+ *
  * Gives what the holder gets for each name, in the order of `names`.
  *
  * What it does not promise: who holds scoped locks and hands them to another

@@ -69,6 +69,20 @@ const list = (requests: ReadonlyArray<LockRequest>): string =>
  *
  * @since 0.1.0
  * @category errors
+ * @example
+ * import { Effect } from "effect"
+ * import { LockRegistry, withLock } from "effect-locks"
+ *
+ * const backup = Effect.succeed("backed up").pipe(
+ *   withLock("backup", { blocking: false }),
+ *   Effect.catchTag("AcquireLockFailed", ({ key, reason }) => Effect.succeed(`${key}: ${reason}`))
+ * )
+ *
+ * const program = Effect.map(Effect.all([backup, withLock(backup, "backup")]), (outcomes) => {
+ *   if (outcomes.join() !== `backed up,"backup": Busy`) throw new Error(outcomes.join())
+ * })
+ *
+ * Effect.runSync(Effect.provide(program, LockRegistry.layer))
  */
 export class AcquireLockFailed extends Data.TaggedError("AcquireLockFailed")<{
   readonly key: LockKey
@@ -131,6 +145,15 @@ export interface DeadlockWait {
  *
  * @since 0.1.0
  * @category errors
+ * @example
+ * import { Cause, Effect, Exit, Option } from "effect"
+ * import { Deadlock, LockRegistry, withLock } from "effect-locks"
+ *
+ * const itself = Effect.void.pipe(withLock("x"), withLock("x"))
+ *
+ * const exit = Effect.runSyncExit(Effect.provide(itself, LockRegistry.layer))
+ * const defect = Exit.isFailure(exit) ? Option.getOrUndefined(Cause.dieOption(exit.cause)) : undefined
+ * if (!(defect instanceof Deadlock) || defect.cycle.length !== 1) throw new Error("it was not seen")
  */
 export class Deadlock extends Data.TaggedError("Deadlock")<{
   readonly key: LockKey
@@ -178,6 +201,22 @@ const time = (millis: number): string => {
  *
  * @since 0.1.0
  * @category errors
+ * @example
+ * import { NodeContext } from "@effect/platform-node"
+ * import { Effect, Layer } from "effect"
+ * import { FileLock, LockRegistry, withLock } from "effect-locks"
+ *
+ * const program = Effect.succeed("done").pipe(
+ *   withLock("..", { external: true }),
+ *   Effect.catchTag("ExternalLockError", ({ reason }) => Effect.succeed(reason)),
+ *   Effect.map((outcome) => {
+ *     if (outcome !== "UnsafeName") throw new Error(outcome)
+ *   })
+ * )
+ *
+ * const locks = Layer.merge(LockRegistry.layer, FileLock.layerTemp).pipe(Layer.provide(NodeContext.layer))
+ *
+ * Effect.runPromise(Effect.provide(program, locks))
  */
 export class ExternalLockError extends Data.TaggedError("ExternalLockError")<{
   readonly reason: "Misconfigured" | "UnsafeName" | "PermissionDenied" | "Exhausted" | "Unsupported" | "Unavailable"
@@ -209,6 +248,26 @@ export class ExternalLockError extends Data.TaggedError("ExternalLockError")<{
  *
  * @since 0.1.0
  * @category errors
+ * @example
+ * import { FileSystem } from "@effect/platform"
+ * import { NodeContext } from "@effect/platform-node"
+ * import { Effect, Layer } from "effect"
+ * import { FileLock, LockRegistry, withLock } from "effect-locks"
+ *
+ * const program = Effect.gen(function*() {
+ *   const fs = yield* FileSystem.FileSystem
+ *   const files = yield* FileLock
+ *   // Somebody removes the lock file without asking.
+ *   const outcome = yield* Effect.flatMap(files.path("report"), fs.remove).pipe(
+ *     withLock("report", { external: true }),
+ *     Effect.catchTag("LockLost", ({ completed }) => Effect.succeed(completed ? "ran to its end" : "interrupted"))
+ *   )
+ *   if (outcome !== "ran to its end") throw new Error("it was not seen")
+ * })
+ *
+ * const locks = Layer.merge(LockRegistry.layer, FileLock.layerTemp).pipe(Layer.provideMerge(NodeContext.layer))
+ *
+ * Effect.runPromise(Effect.provide(program, locks))
  */
 export class LockLost extends Data.TaggedError("LockLost")<{
   readonly key: LockKey

@@ -173,7 +173,8 @@ export const make = (silence: Duration.Duration) =>
     return {
       guarantees: {
         reach: "host",
-        freedOnDeath: "at once",
+        // At once where it can be seen: a process of this machine and container, on Linux.
+        freedOnDeath: "after a silence",
         starvationFree: false,
         lossSeenWithin: Duration.millis(2 * beatEvery)
       },
