@@ -85,5 +85,6 @@ describe("seeded chaos", () => {
 
   it("a program that can go no further is seen to be stuck", () => {
     assert.isUndefined(Chaos.run(Effect.never, 0))
+    assert.isUndefined(Chaos.run(Effect.forever(Effect.sleep(1)), 0))
   })
 })

@@ -19,6 +19,9 @@ export const random = (seed: number) => () => {
 // budget than ten never runs the program.
 const minBudget = 10
 
+/** A program that takes more steps than this goes on for ever: it asks again and again for what never comes. */
+const mostSteps = 500_000
+
 interface Sleeper {
   readonly at: number
   readonly wake: () => void
@@ -70,7 +73,7 @@ class Chaos implements Scheduler.Scheduler, Clock.Clock {
 
   /** Runs until nothing is ready and nobody sleeps. */
   drain(): void {
-    while (this.ready.length > 0 || this.sleepers.size > 0) {
+    for (let step = 0; step < mostSteps && (this.ready.length > 0 || this.sleepers.size > 0); step++) {
       if (this.sleepers.size > 0 && (this.ready.length === 0 || this.next() < 0.05)) {
         const first = Array.from(this.sleepers).reduce((a, b) => b.at < a.at ? b : a)
         this.sleepers.delete(first)
