@@ -1,7 +1,16 @@
 /** What a lock of this process and one outside make of each other, under many interleavings. */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Exit, Fiber } from "effect"
-import { AcquireLockFailed, ExternalLock, type Held, lock, lockAll, LockRegistry, withLock } from "effect-locks"
+import {
+  AcquireLockFailed,
+  ExternalLock,
+  type Held,
+  lock,
+  lockAll,
+  LockRegistry,
+  withLock,
+  withLockAll
+} from "effect-locks"
 import * as Chaos from "../utils/chaos.js"
 import * as MemoryLock from "../utils/memoryLock.js"
 
@@ -150,6 +159,20 @@ describe("the end of a hold", () => {
       ], { concurrency: "unbounded" }).pipe(Effect.provideService(ExternalLock, service))
       assert.isAtLeast(seen, 3)
     }))
+})
+
+describe("several", () => {
+  chaos(
+    "are taken outside in one order, whatever that of their names: nobody waits in a circle",
+    100,
+    (registry) =>
+      Effect.gen(function*() {
+        const other = yield* LockRegistry.make
+        const visit = (names: ReadonlyArray<string>, registry: LockRegistry) =>
+          Effect.repeatN(withLockAll(Effect.yieldNow(), names, { ...external, registry }), 3)
+        yield* Effect.all([visit(["a", "b", "c"], registry), visit(["c", "b", "a"], other)], { concurrency: 2 })
+      })
+  )
 })
 
 describe("one inside another", () => {
