@@ -17,6 +17,7 @@ import type { FileEngine, Surroundings } from "./internal/fileEngine.ts"
 import * as FileError from "./internal/fileError.ts"
 import * as FileLocks from "./internal/fileLocks.ts"
 import * as KernelEngine from "./internal/kernelEngine.ts"
+import * as LockPath from "./internal/lockPath.ts"
 import * as PortableEngine from "./internal/portableEngine.ts"
 import { KernelLock } from "./KernelLock.ts"
 import { ExternalLockError, type LockLost } from "./LockError.ts"
@@ -148,7 +149,7 @@ const layerPortable = (options: PortableOptions) =>
   layerOf(options, PortableEngine.make(Duration.decode(options.silence ?? silence)))
 
 const fromEnvironment = Effect.mapError(
-  Effect.map(Config.string("OSLO_LOCK_PATH"), (lockPath): FileLockOptions => ({ lockPath })),
+  Effect.map(LockPath.configured, (lockPath): FileLockOptions => ({ lockPath })),
   (cause) =>
     new ExternalLockError({
       reason: "Misconfigured",

@@ -4,9 +4,13 @@
  */
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
+import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import { ExternalLockError } from "../LockError.ts"
 import * as FileError from "./fileError.ts"
+
+/** Where a program is told to keep its lock files, as oslo is. */
+export const configured = Config.string("OSLO_LOCK_PATH")
 
 const refused = (path: string, explanation: string) =>
   Effect.fail(
