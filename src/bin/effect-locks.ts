@@ -12,6 +12,7 @@ import * as Layer from "effect/Layer"
 import { commandLine, exitCodes } from "./commandLine.ts"
 import * as Code from "./exitCode.ts"
 import * as Failure from "./failure.ts"
+import { noTerminal } from "./noTerminal.ts"
 import { logger, printing } from "./print.ts"
 import { Signals } from "./signals.ts"
 
@@ -28,7 +29,7 @@ const signals = new Signals(() => fiber.unsafeInterruptAsFork(FiberId.none))
 const services = Layer.mergeAll(
   NodeFileSystem.layer,
   NodePath.layer,
-  NodeTerminal.layer,
+  mine.includes("--wizard") ? NodeTerminal.layer : noTerminal,
   CliConfig.layer({ isCaseSensitive: true }),
   logger
 )

@@ -43,11 +43,14 @@ const up = (height: number) => height === 0 ? "" : `\u001b[${height}A`
 const hideCursor = print("\u001b[?25l")
 const showCursor = Effect.ignore(print("\u001b[?25h"))
 
+/** Some terminals do not know, or say 0. */
+const size = () => ({ columns: process.stdout.columns || 80, rows: process.stdout.rows || 24 })
+
 /** Draws each over the last one. */
 export const redrawn = <E, R>(look: Effect.Effect<Status, E, R>): Effect.Effect<never, E | Ended, R> => {
   let drawn: Drawn = { height: 0, columns: 0, rows: 0 }
   const draw = (status: Status) => {
-    const { columns, rows } = process.stdout
+    const { columns, rows } = size()
     const all = lines(status, { color: hasColor(1), width: columns })
     // One is for the cursor. What has scrolled away cannot be drawn over.
     const most = Math.max(2, rows - 1)
@@ -62,7 +65,7 @@ export const redrawn = <E, R>(look: Effect.Effect<Status, E, R>): Effect.Effect<
 
 /** For people, who may have a terminal. */
 export const text = (status: Status): string =>
-  lines(status, { color: hasColor(1), width: isTerminal(1) ? process.stdout.columns : Infinity }).join("\n") + "\n"
+  lines(status, { color: hasColor(1), width: isTerminal(1) ? size().columns : Infinity }).join("\n") + "\n"
 
 export const watch = <E, R>(look: Effect.Effect<Status, E, R>): Effect.Effect<never, E | Ended, R> =>
   isTerminal(1) ? redrawn(look) : changes(look, (status) => `${status.at} ${text(status)}\n`)

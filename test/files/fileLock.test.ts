@@ -137,6 +137,9 @@ describe("a lock held by a file", () => {
         [["Busy", true], ["Timeout", true], ["Timeout", true], ["Timeout", true]]
       )
       assert.include(String(errors[0]!.message), `lock "x" is busy: held by another process`)
+      for (const error of [errors[1], errors[3]]) {
+        assert.isTrue(error instanceof AcquireLockFailed && Duration.greaterThan(error.waited, "20 millis"))
+      }
       assert.isTrue(yield* isFree("x"), "nothing is left behind")
     })
   )
