@@ -7,6 +7,7 @@ import {
   ConfigProvider,
   Context,
   Deferred,
+  Duration,
   Effect,
   Exit,
   Fiber,
