@@ -8,6 +8,7 @@ import { findAll, type Holding } from "../internal/fileHolders.ts"
 import type { FileIdentity } from "../KernelLock.ts"
 import type { ExternalLockError } from "../LockError.ts"
 import { canonical } from "./place.ts"
+import { procFiles } from "./procFiles.ts"
 
 /** The shape of `--json`, documented in docs/commands.md. */
 export interface Status {
@@ -71,9 +72,9 @@ export const look = (
         ),
       catch: (error) => FileError.make(directory, error)
     })
-    const all = yield* findAll(fs, files.map(({ identity }) => identity))
+    const all = yield* findAll(procFiles, files.map(({ identity }) => identity))
     const now = Date.now()
-    const uptime = parseFloat(yield* Effect.orElseSucceed(fs.readFileString("/proc/uptime"), () => ""))
+    const uptime = parseFloat(yield* Effect.orElseSucceed(procFiles.readFileString("/proc/uptime"), () => ""))
     const startOf = (ticks: string): string | null => {
       const age = uptime - Number(ticks) / ticksPerSecond
       return age >= 0 ? new Date(Math.round(now / 1000 - age) * 1000).toISOString() : null

@@ -3,7 +3,6 @@
  * not the processes of those that belong to open files; /proc/<pid>/fdinfo lists the
  * locks of each open file, of the processes that this one may look at.
  */
-import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import type { FileHolder, FileHolders } from "../FileLock.ts"
 import type { FileIdentity } from "../KernelLock.ts"
@@ -56,16 +55,17 @@ export interface Holding {
  * inherited the open file from its parent holds it as well.
  */
 export const findAll = (
-  fs: FileSystem.FileSystem,
+  fs: ProcessStatus.Files,
   files: ReadonlyArray<FileIdentity>
 ): Effect.Effect<ReadonlyArray<Holding> | undefined> => {
-  const read = (path: string) => Effect.orElseSucceed(fs.readFileString(path), () => "")
+  const readIf = (path: string) => Effect.orElseSucceed(fs.readFileString(path), () => undefined)
+  const read = (path: string) => Effect.map(readIf(path), (text) => text ?? "")
   const list = (path: string) => Effect.orElseSucceed(fs.readDirectory(path), (): Array<string> => [])
   const wanted = new Set(files.map(nameOf))
   return Effect.gen(function*() {
-    const text = yield* read("/proc/locks")
-    const all = locksIn(text, wanted)
-    if (text !== "" && all.length === 0) return files.map(() => ({ found: [], complete: true }))
+    const text = yield* readIf("/proc/locks")
+    const all = locksIn(text ?? "", wanted)
+    if (text !== undefined && all.length === 0) return files.map(() => ({ found: [], complete: true }))
     const pids = (yield* list("/proc")).filter((name) => /^\d+$/.test(name))
     if (pids.length === 0) return undefined
     const found = yield* Effect.forEach(pids, (pid) =>
@@ -95,7 +95,7 @@ const holding = (found: ReadonlyArray<Found>, all: ReadonlyArray<Lock>): Holding
 }
 
 /** Of one file. */
-export const find = (fs: FileSystem.FileSystem, file: FileIdentity): Effect.Effect<FileHolders | undefined> =>
+export const find = (fs: ProcessStatus.Files, file: FileIdentity): Effect.Effect<FileHolders | undefined> =>
   Effect.map(findAll(fs, [file]), (all) => {
     if (all === undefined) return undefined
     const [{ complete, found }] = all as [Holding]

@@ -1,6 +1,11 @@
 /** What Linux tells of a process in `/proc/<pid>/stat`. */
-import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
+
+/** What of a `FileSystem` tells of processes. */
+export interface Files {
+  readonly readFileString: (path: string) => Effect.Effect<string, unknown>
+  readonly readDirectory: (path: string) => Effect.Effect<Array<string>, unknown>
+}
 
 export interface Status {
   readonly parent: number
@@ -21,5 +26,5 @@ const parse = (stat: string): Status | undefined => {
 }
 
 /** Nothing, when there is no such process. */
-export const read = (fs: FileSystem.FileSystem, pid: number | "self"): Effect.Effect<Status | undefined> =>
+export const read = (fs: Files, pid: number | "self"): Effect.Effect<Status | undefined> =>
   Effect.match(fs.readFileString(`/proc/${pid}/stat`), { onFailure: () => undefined, onSuccess: parse })
