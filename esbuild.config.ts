@@ -40,7 +40,10 @@ const licences = (inputs: ReadonlyArray<string>): string => {
 export const bundle = async (directory: string): Promise<void> => {
   const { metafile } = await build({ ...options, outdir: directory, metafile: true })
   for (const command of commands) chmodSync(path.join(directory, `${command}.js`), 0o755)
-  writeFileSync(path.join(directory, "LICENSES.txt"), licences(Object.keys(metafile.inputs)))
+  const used = Object.values(metafile.outputs).flatMap(({ inputs }) =>
+    Object.keys(inputs).filter((input) => inputs[input]!.bytesInOutput > 0)
+  )
+  writeFileSync(path.join(directory, "LICENSES.txt"), licences(used))
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await bundle(path.join(root, "dist", "bin"))
