@@ -2,12 +2,12 @@
 import { NodeContext } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
 import { FileLock, LockRegistry, withLock } from "effect-locks"
-import { type ChildProcess, spawn } from "node:child_process"
+import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import { afterAll, afterEach, beforeAll, beforeEach, vi } from "vitest"
-import { bundle } from "../../esbuild.config.ts"
+import { afterEach, beforeAll, beforeEach, vi } from "vitest"
+import { bundle, commands } from "../../esbuild.config.ts"
 
 export interface Ended {
   readonly code: number | null
@@ -78,80 +78,94 @@ export class Running {
   }
 }
 
-interface Options {
-  readonly env?: Record<string, string>
-  readonly cwd?: string
-}
+const bundled = path.resolve(import.meta.dirname, "../../build/bin")
+const programs = path.join(bundled, "path")
 
-/** A world of its own for each test of a file: directories, and processes that do not outlive it. */
-export const world = (name: string) => {
-  const bundled = path.resolve(import.meta.dirname, "../../build/bin", name)
-  let directory = ""
-  let running: Array<Running> = []
+/** Of the test that runs: it goes with it, and so do its processes. */
+let directory = ""
+let running: Array<Running> = []
 
-  // Only what hangs takes so long.
-  vi.setConfig({ testTimeout: 60_000 })
-  beforeAll(async () => {
-    await bundle(bundled)
-    fs.mkdirSync(path.join(bundled, "path"), { recursive: true })
-    for (const command of ["effect-locks", "lockutils-wrapper"]) {
-      fs.rmSync(path.join(bundled, "path", command), { force: true })
-      fs.symlinkSync(path.join(bundled, `${command}.js`), path.join(bundled, "path", command))
+// Only what hangs takes so long.
+vi.setConfig({ testTimeout: 60_000 })
+
+beforeAll(async () => {
+  await bundle(bundled)
+  fs.mkdirSync(programs, { recursive: true })
+  for (const command of commands) {
+    fs.rmSync(path.join(programs, command), { force: true })
+    fs.symlinkSync(path.join(bundled, `${command}.js`), path.join(programs, command))
+  }
+}, 60_000)
+
+beforeEach(() => {
+  directory = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), "commands-")))
+  fs.mkdirSync(path.join(directory, "tmp"))
+})
+
+afterEach(() => {
+  for (const one of running) one.kill("SIGKILL")
+  running = []
+  fs.rmSync(directory, { recursive: true })
+})
+
+/** Where a test may leave files. */
+export const inside = (...names: ReadonlyArray<string>): string => path.join(directory, ...names)
+
+/** What is left in the directory of temporary files. */
+export const leftover = (): ReadonlyArray<string> => fs.readdirSync(inside("tmp"))
+
+export const start = (command: string, args: ReadonlyArray<string>, env: Record<string, string> = {}): Running => {
+  const { NO_COLOR: _, ...inherited } = process.env
+  const one = new Running(spawn(command, args, {
+    cwd: directory,
+    env: {
+      ...inherited,
+      PATH: `${programs}:${process.env["PATH"]}`,
+      TMPDIR: inside("tmp"),
+      OSLO_LOCK_PATH: inside("locks"),
+      ...env
     }
-  }, 60_000)
-  beforeEach(() => {
-    directory = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), "commands-")))
-    fs.mkdirSync(path.join(directory, "tmp"))
-  })
-  afterEach(async () => {
-    for (const one of running) one.kill("SIGKILL")
-    running = []
-    fs.rmSync(directory, { recursive: true })
-  })
-  afterAll(() => fs.rmSync(bundled, { recursive: true, force: true }))
-
-  const start = (command: string, args: ReadonlyArray<string>, { cwd = directory, env = {} }: Options = {}) => {
-    const { NO_COLOR: _, ...inherited } = process.env
-    const one = new Running(spawn(command, args, {
-      cwd,
-      env: {
-        ...inherited,
-        PATH: `${path.join(bundled, "path")}:${process.env["PATH"]}`,
-        TMPDIR: path.join(directory, "tmp"),
-        OSLO_LOCK_PATH: path.join(directory, "locks"),
-        ...env
-      }
-    }))
-    running.push(one)
-    return one
-  }
-  const locks = (...args: ReadonlyArray<string>) => start("effect-locks", args)
-
-  return {
-    start,
-    locks,
-    /** A shell script, with what is to be its arguments. */
-    shell: (script: string, ...args: ReadonlyArray<string>) => start("sh", ["-c", script, "sh", ...args]),
-    path: (...names: ReadonlyArray<string>) => path.join(directory, ...names),
-    /** What is left in the directory of temporary files. */
-    leftover: () => fs.readdirSync(path.join(directory, "tmp")),
-    isFree: (name: string) =>
-      Effect.runPromise(Effect.provide(
-        Effect.isSuccess(withLock(Effect.void, name, { external: true, blocking: false })),
-        Layer.merge(
-          LockRegistry.layer,
-          Layer.provide(FileLock.layer({ lockPath: path.join(directory, "locks") }), NodeContext.layer)
-        )
-      ))
-  }
+  }))
+  running.push(one)
+  return one
 }
 
-/** Runs a command at a terminal, which is this process's outputs: what it reads is typed there. */
-export const terminal = [
+export const locks = (...args: ReadonlyArray<string>): Running => start("effect-locks", args)
+
+export const shell = (script: string): Running => start("sh", ["-c", script])
+
+/** A holder of a lock, which lets go when it may go on. */
+export const holder = async (name: string, ...options: ReadonlyArray<string>): Promise<Running> => {
+  const one = locks("run", name, ...options, "--", "sh", "-c", "echo up $$; read line; exit 0")
+  await one.says(/up \d+/)
+  return one
+}
+
+/** As another program finds it. */
+export const isFree = (name: string): Promise<boolean> =>
+  Effect.runPromise(Effect.provide(
+    Effect.isSuccess(withLock(Effect.void, name, { external: true, blocking: false })),
+    Layer.merge(
+      LockRegistry.layer,
+      Layer.provide(FileLock.layer({ lockPath: inside("locks") }), NodeContext.layer)
+    )
+  ))
+
+export const hasPython = spawnSync("python3", ["-c", "import pty"]).status === 0
+// eslint-disable-next-line no-console
+if (!hasPython) console.log("skipped: Python, for a terminal, is not installed")
+
+/** Runs a command at a terminal, where its input is typed and its output shown. */
+const terminal = [
   "python3",
   "-c",
   "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
 ] as const
+
+export const atTerminal = (args: ReadonlyArray<string>, env: Record<string, string> = {}): Running => {
+  const [python, ...script] = terminal
+  return start(python, [...script, ...args], { TERM: "xterm", ...env })
+}
 
 /** Tells which signals it gets, until its input ends. */
 export const listener = [

@@ -1,24 +1,8 @@
 /** `effect-locks run` as a real process. */
-import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import { assert, describe, it } from "vitest"
-import { listener, pidIn, type Running, terminal, world } from "./processes.ts"
-
-const hasPython = spawnSync("python3", ["-c", "import pty"]).status === 0
-// eslint-disable-next-line no-console
-if (!hasPython) console.log("skipped: Python, for a terminal, is not installed")
-
-const { isFree, locks, path, shell, start } = world("run")
-
-/** Says that it is there, and ends when it is let go on. */
-const waits = ["sh", "-c", "echo up $$; read line; exit 0"]
-
-const holder = async (name: string, ...options: ReadonlyArray<string>): Promise<Running> => {
-  const one = locks("run", name, ...options, "--", ...waits)
-  await one.says(/up \d+/)
-  return one
-}
+import { atTerminal, hasPython, holder, inside, isFree, listener, locks, pidIn, shell, start } from "./processes.ts"
 
 const signals = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const
 
@@ -32,7 +16,7 @@ describe("exit codes", () => {
         ["sh", "-c", "kill -KILL $$"],
         ["no-such-command"],
         [""],
-        [path()]
+        [inside()]
       ].map((command, i) => locks("run", `x${i}`, "--", ...command).closed)
     )
     assert.deepStrictEqual(ends.map(({ code }) => code), [7, 137, 127, 127, 126])
@@ -57,15 +41,15 @@ describe("exit codes", () => {
   })
 
   it("say that there can be no lock", async () => {
-    fs.mkdirSync(path("locks"))
-    fs.mkdirSync(path("locks", "directory"))
-    fs.mkdirSync(path("open"))
-    fs.chmodSync(path("open"), 0o777)
-    fs.symlinkSync(path("locks"), path("link"))
+    fs.mkdirSync(inside("locks"))
+    fs.mkdirSync(inside("locks", "directory"))
+    fs.mkdirSync(inside("open"))
+    fs.chmodSync(inside("open"), 0o777)
+    fs.symlinkSync(inside("locks"), inside("link"))
     const [none, unfit, linked, taken, unsafe] = await Promise.all([
-      start("effect-locks", ["run", "x", "--", "echo"], { env: { OSLO_LOCK_PATH: "" } }).closed,
-      locks("run", "x", "--lock-path", path("open"), "--", "echo").closed,
-      locks("run", "x", "--lock-path", path("link"), "--", "echo").closed,
+      start("effect-locks", ["run", "x", "--", "echo"], { OSLO_LOCK_PATH: "" }).closed,
+      locks("run", "x", "--lock-path", inside("open"), "--", "echo").closed,
+      locks("run", "x", "--lock-path", inside("link"), "--", "echo").closed,
       locks("run", "directory", "--", "echo").closed,
       locks("run", "x", "--prefix", "a/b", "--", "echo").closed
     ])
@@ -87,7 +71,7 @@ describe("exit codes", () => {
   })
 
   it.runIf(process.getuid?.() !== 0)("say that it may not", async () => {
-    fs.mkdirSync(path("locks"), { mode: 0o500 })
+    fs.mkdirSync(inside("locks"), { mode: 0o500 })
     const { code, err } = await locks("run", "x", "--", "echo").closed
     assert.strictEqual(code, 77)
     assert.include(err, "give it the permission")
@@ -108,7 +92,7 @@ describe("exit codes", () => {
       assert.include(err, wrong[i]![1])
       assert.include(err, "effect-locks --help")
     })
-    assert.isFalse(fs.existsSync(path("locks")))
+    assert.isFalse(fs.existsSync(inside("locks")))
   })
 
   it("are in the help, which is plain where it is no terminal", async () => {
@@ -157,12 +141,13 @@ describe("the command", () => {
   })
 
   it("of 20 copies runs in one at a time", async () => {
-    fs.writeFileSync(path("count"), "0")
-    const count = `mkdir ${path("inside")} || exit 1; n=$(cat ${path("count")}); echo $((n + 1)) > ${path("count")}; ` +
-      `rmdir ${path("inside")}`
+    fs.writeFileSync(inside("count"), "0")
+    const count =
+      `mkdir ${inside("inside")} || exit 1; n=$(cat ${inside("count")}); echo $((n + 1)) > ${inside("count")}; ` +
+      `rmdir ${inside("inside")}`
     const ends = await Promise.all(Array.from({ length: 20 }, () => locks("run", "x", "--", "sh", "-c", count).closed))
     assert.deepStrictEqual(ends.map(({ code, err }) => [code, err]), Array.from({ length: 20 }, () => [0, ""]))
-    assert.strictEqual(fs.readFileSync(path("count"), "utf8").trim(), "20")
+    assert.strictEqual(fs.readFileSync(inside("count"), "utf8").trim(), "20")
   })
 
   it("keeps the lock when run is killed", async () => {
@@ -190,7 +175,7 @@ describe("the command", () => {
 
   it("is told to end when the lock is lost", async () => {
     const losing = await holder("x")
-    fs.rmSync(path("locks", "x"))
+    fs.rmSync(inside("locks", "x"))
     const { code, err } = await losing.closed
     assert.strictEqual(code, 76)
     assert.match(err, /^effect-locks: lock "x" was lost: .*; the command is told to end$/m)
@@ -198,7 +183,7 @@ describe("the command", () => {
   })
 
   it("may have ended when it is seen that the lock was lost", async () => {
-    const { code, err } = await locks("run", "x", "--", "sh", "-c", `rm ${path("locks", "x")}`).closed
+    const { code, err } = await locks("run", "x", "--", "sh", "-c", `rm ${inside("locks", "x")}`).closed
     assert.strictEqual(code, 76)
     assert.include(err, "was lost: its file")
   })
@@ -278,8 +263,7 @@ describe("a signal", () => {
 
 describe.runIf(hasPython)("at a terminal", () => {
   it("Ctrl-C reaches the command once", async () => {
-    const [python, ...args] = terminal
-    const one = start(python, [...args, "effect-locks", "run", "x", "--", ...listener])
+    const one = atTerminal(["effect-locks", "run", "x", "--", ...listener])
     await one.says(/up \d+;/)
     one.process.stdin!.write("\u0003")
     await one.says("got SIGINT;")
@@ -295,8 +279,7 @@ describe.runIf(hasPython)("at a terminal", () => {
 
   it("Ctrl-C ends the wait", async () => {
     const held = await holder("x")
-    const [python, ...args] = terminal
-    const one = start(python, [...args, "effect-locks", "run", "x", "--log-level", "debug", "--", "true"])
+    const one = atTerminal(["effect-locks", "run", "x", "--log-level", "debug", "--", "true"])
     await one.says("Acquiring lock")
     one.process.stdin!.write("\u0003")
     assert.strictEqual((await one.closed).code, 130)
@@ -305,11 +288,8 @@ describe.runIf(hasPython)("at a terminal", () => {
   })
 
   it("help has colours, unless they are not wanted", async () => {
-    const [python, ...args] = terminal
     const [colored, plain] = await Promise.all(
-      ["", "1"].map((NO_COLOR) =>
-        start(python, [...args, "effect-locks", "--help"], { env: { NO_COLOR, TERM: "xterm" } }).closed
-      )
+      ["", "1"].map((NO_COLOR) => atTerminal(["effect-locks", "--help"], { NO_COLOR }).closed)
     )
     assert.include(colored!.out, "\u001b[")
     assert.include(plain!.out, "EXIT CODES")

@@ -1,9 +1,7 @@
 /** What docs/commands.md shows. */
 import * as fs from "node:fs"
 import { assert, describe, it } from "vitest"
-import { world } from "./processes.ts"
-
-const { shell } = world("docs")
+import { shell } from "./processes.ts"
 
 const page = fs.readFileSync("docs/commands.md", "utf8")
 const examples = Array.from(page.matchAll(/```sh\n([\s\S]*?)```/g), ([, script]) => script!)

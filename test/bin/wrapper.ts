@@ -1,9 +1,7 @@
 /** `lockutils-wrapper` as a real process. */
 import * as fs from "node:fs"
 import { assert, describe, it } from "vitest"
-import { listener, world } from "./processes.ts"
-
-const { leftover, path, start } = world("wrapper")
+import { inside, leftover, listener, start } from "./processes.ts"
 
 const wrapper = (...args: ReadonlyArray<string>) => start("lockutils-wrapper", args)
 
@@ -15,7 +13,7 @@ describe("lockutils-wrapper", () => {
     assert.deepStrictEqual([code, err], [7, ""])
     const [kind, directory] = out.split("\n")
     if (process.platform === "linux") assert.strictEqual(kind, "700 directory")
-    assert.isTrue(directory!.startsWith(path("tmp", "lockutils-wrapper-")), directory)
+    assert.isTrue(directory!.startsWith(inside("tmp", "lockutils-wrapper-")), directory)
     assert.deepStrictEqual(leftover(), [])
   })
 
@@ -30,11 +28,11 @@ describe("lockutils-wrapper", () => {
     const ends = await Promise.all([
       wrapper("sh", "-c", "kill -KILL $$").closed,
       wrapper("no-such-command").closed,
-      wrapper(path()).closed,
+      wrapper(inside()).closed,
       wrapper().closed,
       wrapper("--help").closed,
       wrapper("--", "true").closed,
-      start("lockutils-wrapper", ["true"], { env: { TMPDIR: path("none") } }).closed
+      start("lockutils-wrapper", ["true"], { TMPDIR: inside("none") }).closed
     ])
     assert.deepStrictEqual(ends.map(({ code }) => code), [137, 127, 126, 64, 0, 0, 73])
     assert.strictEqual(ends[1].err, "lockutils-wrapper: no-such-command: the command was not found\n")
@@ -86,6 +84,6 @@ describe("lockutils-wrapper", () => {
     }))
     ends.forEach(({ code, signal }, i) => assert.isTrue(code === 143 || (i >= 3 && signal === "SIGTERM"), `${i}`))
     assert.deepStrictEqual(leftover(), [])
-    assert.isFalse(fs.existsSync(path("locks")))
+    assert.isFalse(fs.existsSync(inside("locks")))
   })
 })

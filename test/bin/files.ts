@@ -1,18 +1,7 @@
 /** `effect-locks status`, `remove` and `path` as real processes. */
-import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import { assert, describe, it } from "vitest"
-import { pidIn, terminal, world } from "./processes.ts"
-
-const hasPython = spawnSync("python3", ["-c", "import pty"]).status === 0
-
-const { isFree, locks, path, shell, start } = world("files")
-
-const holder = async (name: string, ...options: ReadonlyArray<string>) => {
-  const one = locks("run", name, ...options, "--", "sh", "-c", "echo up $$; read line; exit 0")
-  await one.says(/up \d+/)
-  return one
-}
+import { atTerminal, hasPython, holder, inside, isFree, locks, pidIn, shell, start } from "./processes.ts"
 
 interface Holder {
   readonly pid: number
@@ -40,8 +29,8 @@ describe.runIf(process.platform === "linux")("status", () => {
   it("tells who holds which file, as text and as JSON, and takes nothing", async () => {
     const held = await holder("x", "--prefix", "nova")
     const readers = [await holder("r", "--shared"), await holder("r", "--shared")]
-    fs.writeFileSync(path("locks", "free\u001b[31m"), "")
-    fs.mkdirSync(path("locks", "directory"))
+    fs.writeFileSync(inside("locks", "free\u001b[31m"), "")
+    fs.mkdirSync(inside("locks", "directory"))
     const [json, text, selected] = await Promise.all([
       locks("status", "--json").closed,
       locks("status").closed,
@@ -49,13 +38,13 @@ describe.runIf(process.platform === "linux")("status", () => {
     ])
     assert.deepStrictEqual([json, text, selected].map(({ code, err }) => [code, err]), [[0, ""], [0, ""], [0, ""]])
     const status = parse(json.out)
-    assert.deepStrictEqual([status.lockPath, status.complete], [path("locks"), true])
+    assert.deepStrictEqual([status.lockPath, status.complete], [inside("locks"), true])
     assert.deepStrictEqual(
       status.locks.map(({ complete, file, holders, path }) => [file, path, complete, holders.length]),
       [
-        ["free\u001b[31m", path("locks", "free\u001b[31m"), true, 0],
-        ["nova-x", path("locks", "nova-x"), true, 2],
-        ["r", path("locks", "r"), true, 4]
+        ["free\u001b[31m", inside("locks", "free\u001b[31m"), true, 0],
+        ["nova-x", inside("locks", "nova-x"), true, 2],
+        ["r", inside("locks", "r"), true, 4]
       ]
     )
     const [, nova, r] = status.locks
@@ -74,7 +63,7 @@ describe.runIf(process.platform === "linux")("status", () => {
     assert.sameMembers(r!.holders.map(({ pid }) => pid), readers.flatMap((one) => [one.pid, pidIn(one)]))
     assert.deepStrictEqual(parse(selected.out).locks.map(({ file }) => file), ["nova-x"])
     const lines = text.out.split("\n")
-    assert.strictEqual(lines[0], path("locks"))
+    assert.strictEqual(lines[0], inside("locks"))
     assert.match(lines[1]!, /^LOCK +HELD +PID +STARTED +COMMAND$/)
     assert.match(lines[2]!, /^free\\u001b\[31m +free$/)
     assert.match(lines[3]!, new RegExp(`^nova-x +exclusive +${held.pid} +\\d+s ago +effect-locks run x `))
@@ -90,19 +79,19 @@ describe.runIf(process.platform === "linux")("status", () => {
   it("makes no lock path, and says when there is none", async () => {
     const [missing, none, file] = await Promise.all([
       locks("status", "--json").closed,
-      start("effect-locks", ["status"], { env: { OSLO_LOCK_PATH: "" } }).closed,
-      start("effect-locks", ["status"], { env: { OSLO_LOCK_PATH: "/dev/null" } }).closed
+      start("effect-locks", ["status"], { OSLO_LOCK_PATH: "" }).closed,
+      start("effect-locks", ["status"], { OSLO_LOCK_PATH: "/dev/null" }).closed
     ])
     assert.deepStrictEqual([missing.code, parse(missing.out).locks], [0, []])
-    assert.isFalse(fs.existsSync(path("locks")))
+    assert.isFalse(fs.existsSync(inside("locks")))
     assert.strictEqual(none.code, 78)
     assert.include(none.err, "give --lock-path DIR, or set OSLO_LOCK_PATH")
     assert.strictEqual(file.code, 78)
   })
 
   it("watches: a line of JSON, or a table, when something has changed", async () => {
-    fs.mkdirSync(path("locks"))
-    fs.writeFileSync(path("locks", "x"), "")
+    fs.mkdirSync(inside("locks"))
+    fs.writeFileSync(inside("locks", "x"), "")
     const json = locks("status", "--watch", "--json")
     const table = locks("status", "--watch")
     await Promise.all([json.says(/\n/), table.says("free")])
@@ -120,21 +109,20 @@ describe.runIf(process.platform === "linux")("status", () => {
   })
 
   it("stops without a word when nobody reads, and says when it cannot write", async () => {
-    fs.mkdirSync(path("locks"))
-    for (let i = 0; i < 2000; i++) fs.writeFileSync(path("locks", `${i}-${"x".repeat(60)}`), "")
+    fs.mkdirSync(inside("locks"))
+    for (let i = 0; i < 400; i++) fs.writeFileSync(inside("locks", `${i}-${"x".repeat(240)}`), "")
     const { err, out } = await shell(
       `{ effect-locks status; echo $? >&2; } | head -n 1; { effect-locks status --watch; echo $? >&2; } | head -n 1
       effect-locks status > /dev/full; echo $? >&2`
     ).closed
-    assert.strictEqual(out.replace(/^\d{4}-.*Z /m, ""), `${path("locks")}\n${path("locks")}\n`)
+    assert.strictEqual(out.replace(/^\d{4}-.*Z /m, ""), `${inside("locks")}\n${inside("locks")}\n`)
     assert.match(err, /^141\n141\neffect-locks: cannot write the output: .*ENOSPC.*\n74\n$/)
   })
 
   it.runIf(hasPython)("draws over itself at a terminal, until it is interrupted", async () => {
-    fs.mkdirSync(path("locks"))
-    fs.writeFileSync(path("locks", "x"), "")
-    const [python, ...args] = terminal
-    const one = start(python, [...args, "effect-locks", "status", "--watch"], { env: { TERM: "xterm" } })
+    fs.mkdirSync(inside("locks"))
+    fs.writeFileSync(inside("locks", "x"), "")
+    const one = atTerminal(["effect-locks", "status", "--watch"])
     await one.says(/free/)
     const held = await holder("x")
     await one.says(/exclusive/)
@@ -160,14 +148,14 @@ describe("remove", () => {
     ])
     assert.deepStrictEqual([atOnce.code, late.code], [75, 75])
     assert.include(atOnce.err, "lock \"x\" is busy")
-    assert.isTrue(fs.existsSync(path("locks", "x")))
+    assert.isTrue(fs.existsSync(inside("locks", "x")))
     const waiting = locks("remove", "x")
     held.goOn()
     assert.deepStrictEqual([(await held.closed).code, (await waiting.closed).code], [0, 0])
-    assert.deepStrictEqual(fs.readdirSync(path("locks")), [])
-    const again = await locks("remove", "x", "--lock-path", path("other")).closed
+    assert.deepStrictEqual(fs.readdirSync(inside("locks")), [])
+    const again = await locks("remove", "x", "--lock-path", inside("other")).closed
     assert.deepStrictEqual(again, { code: 0, signal: null, out: "", err: "" })
-    assert.isFalse(fs.existsSync(path("other")))
+    assert.isFalse(fs.existsSync(inside("other")))
   })
 })
 
@@ -178,11 +166,11 @@ describe("path", () => {
       locks("path", "..").closed,
       locks("path", "x", "y").closed
     ])
-    assert.deepStrictEqual(plain, { code: 0, signal: null, out: `${path("locks", "nova-a_b")}\n`, err: "" })
+    assert.deepStrictEqual(plain, { code: 0, signal: null, out: `${inside("locks", "nova-a_b")}\n`, err: "" })
     assert.strictEqual(refused.code, 64)
     assert.include(refused.err, "\"..\" is a directory")
     assert.strictEqual(several.code, 64)
-    assert.isFalse(fs.existsSync(path("locks")))
+    assert.isFalse(fs.existsSync(inside("locks")))
   })
 })
 
