@@ -175,8 +175,11 @@ export const listener = [
     process.on(signal, () => process.stdout.write("got " + signal + ";"))
   }
   process.stdin.resume().on("end", () => process.exit(5)).on("data", () => process.exit(5))
-  process.stdout.write("up " + process.pid + ";")`
+  process.stdout.write("up " + process.pid + " of " + process.ppid + ";")`
 ] as const
+
+/** The number of the process that started the listener. */
+export const parentIn = ({ out }: Running): number => Number(/ of (\d+)/.exec(out)![1])
 
 /** The number of a process that said `up <pid>`. */
 export const pidIn = ({ out }: Running): number => Number(/up (\d+)/.exec(out)![1])
