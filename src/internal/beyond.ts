@@ -140,7 +140,9 @@ const take = (
 ): Effect.Effect<void, ExternalLockError | AcquireLockFailed> => {
   const { key, mode } = member
   const request: ExternalRequest = { key: key.origins![0]!, place: key.name, mode }
-  const failed = (reason: AcquireLockFailed["reason"]) => Effect.fail(fail(ticket, request, reason))
+  // It says how long it has waited, which nobody knows before.
+  const failed = (reason: AcquireLockFailed["reason"]) =>
+    Effect.suspend(() => Effect.fail(fail(ticket, request, reason)))
   const took = (hold: ExternalHold) => {
     Sharing.add(new Sharing.Shared(hold, member))
     return Effect.void

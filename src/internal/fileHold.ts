@@ -86,6 +86,17 @@ export class FileHold extends ExternalHold {
     return Effect.try({ try: f, catch: (cause) => FileError.make(this.file.path, cause, this.key) })
   }
 
+  /** Unlinks its file, and keeps its holder from thinking it lost. */
+  remove(unlink: Effect.Effect<void, unknown>): Effect.Effect<void, unknown> {
+    return Effect.suspend(() => {
+      this.removed = true
+      return unlink.pipe(
+        Effect.catchIf(FileError.isMissing, () => Effect.void),
+        Effect.tapError(() => Effect.sync(() => this.removed = false))
+      )
+    })
+  }
+
   get check(): Effect.Effect<void> {
     return Effect.ignore(this.try(() => this.look()))
   }

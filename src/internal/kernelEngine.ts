@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { KernelLock } from "../KernelLock.ts"
 import type { FileEngine, Surroundings } from "./fileEngine.ts"
+import { FileHold } from "./fileHold.ts"
 import { find } from "./fileHolders.ts"
 import { KernelFiles, lookEvery } from "./kernelFiles.ts"
 import { OpenFiles } from "./openFiles.ts"
@@ -31,7 +32,8 @@ export const make = (
       ending: "",
       acquire: (request, restore) => files.acquire(request, restore),
       tryAcquire: (request) => files.tryAcquire(request),
-      remove: (file, hold) => files.remove(hold, fs.remove(file)),
+      remove: (file, hold) =>
+        hold instanceof FileHold ? hold.remove(fs.remove(file)) : Effect.dieMessage("the hold is not of a file"),
       holders: (file) =>
         Effect.gen(function*() {
           const identity = yield* Effect.try(() => kernel.identify(file))

@@ -141,18 +141,6 @@ export class KernelFiles {
     }
   }
 
-  /** Unlinks the file of `hold`, and keeps its holder from thinking it lost. */
-  remove(hold: ExternalHold, unlink: Effect.Effect<void, unknown>): Effect.Effect<void, unknown> {
-    if (!(hold instanceof FileHold)) return Effect.dieMessage("the hold is not of a file")
-    return Effect.suspend(() => {
-      hold.removed = true
-      return unlink.pipe(
-        Effect.catchIf(FileError.isMissing, () => Effect.void),
-        Effect.tapError(() => Effect.sync(() => hold.removed = false))
-      )
-    })
-  }
-
   /** Looks after holds and idle files for as long as there are some. The timer keeps no process alive. */
   private look(): void {
     if (this.timer !== undefined) return

@@ -8,6 +8,7 @@
 import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as ProcessStatus from "./processStatus.ts"
 
 export class Owner extends Schema.Class<Owner>("effect-locks/Owner")({
   pid: Schema.Number,
@@ -19,28 +20,11 @@ export class Owner extends Schema.Class<Owner>("effect-locks/Owner")({
 
 export const Json = Schema.parseJson(Owner)
 
-interface Status {
-  readonly started: string
-  /** It has ended, and its parent does not know yet. */
-  readonly isOver: boolean
-}
-
-/** Of `/proc/<pid>/stat`; the name of the program, in parentheses, may have anything in it. */
-const parse = (stat: string): Status | undefined => {
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
-  const [state] = fields
-  const started = fields[19]
-  return state === undefined || started === undefined ? undefined : { started, isOver: state === "Z" || state === "X" }
-}
-
-const statusOf = (fs: FileSystem.FileSystem, pid: number | "self"): Effect.Effect<Status | undefined> =>
-  Effect.match(fs.readFileString(`/proc/${pid}/stat`), { onFailure: () => undefined, onSuccess: parse })
-
 export const self = (fs: FileSystem.FileSystem): Effect.Effect<Owner> =>
   Effect.gen(function*() {
     const text = (effect: Effect.Effect<string, unknown>) =>
       Effect.match(effect, { onFailure: () => undefined, onSuccess: (text) => text.trim() })
-    const status = yield* statusOf(fs, "self")
+    const status = yield* ProcessStatus.read(fs, "self")
     return new Owner({
       pid: process.pid,
       started: status?.started,
@@ -60,7 +44,7 @@ export const look = (
     pidNamespace !== undefined && pidNamespace === self.pidNamespace
   return isComparable
     ? Effect.map(
-      statusOf(fs, pid),
+      ProcessStatus.read(fs, pid),
       (status) => status === undefined || status.isOver || status.started !== started ? "gone" : "there"
     )
     : Effect.succeed("unknown")

@@ -2,7 +2,20 @@ import type { Path } from "@effect/platform"
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Deferred, Effect, Exit, Fiber, FiberRef, Layer, Option, Schedule, Scope } from "effect"
+import {
+  Cause,
+  Context,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  FiberRef,
+  Layer,
+  Option,
+  Schedule,
+  Scope
+} from "effect"
 import {
   AcquireLockFailed,
   Deadlock,
@@ -111,6 +124,9 @@ describe("a lock held by a file", () => {
         [["Busy", true], ["Timeout", true], ["Timeout", true], ["Timeout", true]]
       )
       assert.include(String(errors[0]!.message), `lock "x" is busy: held by another process`)
+      for (const error of [errors[1], errors[3]]) {
+        assert.isTrue(error instanceof AcquireLockFailed && Duration.greaterThan(error.waited, "20 millis"))
+      }
       assert.isTrue(yield* isFree("x"), "nothing is left behind")
     })
   )

@@ -2,6 +2,7 @@
  * Packs the built package and uses it as a stranger would: by name and by path,
  * compiled and run, with the internals out of reach.
  */
+import { build } from "esbuild"
 import { execFileSync, spawnSync } from "node:child_process"
 import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import * as path from "node:path"
@@ -38,7 +39,9 @@ const modulesOf = (directory: string) =>
   readdirSync(path.join(root, directory)).filter((file) => file.endsWith(".ts")).map((file) =>
     path.basename(file, ".ts")
   )
-const internals = modulesOf("src/internal").map((name) => `effect-locks/internal/${name}`)
+const internals = ["bin", "internal"].flatMap((directory) =>
+  modulesOf(`src/${directory}`).map((name) => `effect-locks/${directory}/${name}`)
+)
 
 const program = `import { Effect, type Scope } from "effect"
 import * as Locks from "effect-locks"
@@ -116,13 +119,46 @@ const run = (command: string, args: ReadonlyArray<string>) => {
   }
 }
 const imported = readdirSync(path.join(root, "dist"), { recursive: true, encoding: "utf8" })
-  .filter((file) => file.endsWith(".js"))
+  .filter((file) => file.endsWith(".js") && path.dirname(file) !== "bin")
   .flatMap((file) =>
     readFileSync(path.join(root, "dist", file), "utf8").match(
       /^(import|export) .*from "(?!\.|effect|@effect\/platform).*/gm
     ) ?? []
   )
 if (imported.length > 0) throw new Error(`importing the package imports more than its peers: ${imported.join("; ")}`)
+
+const packed = path.join(modules, "effect-locks")
+const { bin } = JSON.parse(readFileSync(path.join(packed, "package.json"), "utf8")) as { bin: Record<string, string> }
+/** What a command imports, also late. */
+const imports = async (file: string) => {
+  const { metafile } = await build({
+    entryPoints: [file],
+    bundle: true,
+    packages: "external",
+    platform: "node",
+    format: "esm",
+    write: false,
+    metafile: true
+  })
+  return Object.values(metafile.outputs).flatMap(({ imports }) => imports.map(({ path }) => path))
+}
+for (const file of Object.values(bin)) {
+  const foreign = (await imports(path.join(packed, file))).filter((name) =>
+    !name.startsWith("node:") && name !== "fs-native-extensions" && name !== "koffi"
+  )
+  if (foreign.length > 0) throw new Error(`${file} imports ${foreign.join(", ")}`)
+}
+const shipped = readdirSync(packed, { recursive: true, encoding: "utf8" })
+if (shipped.some((file) => file.startsWith(path.join("src", "bin")))) throw new Error("the commands ship twice")
+run(path.join(packed, bin["lockutils-wrapper"]!), [
+  path.join(packed, bin["effect-locks"]!),
+  "run",
+  "x",
+  "--",
+  process.execPath,
+  "--version"
+])
+
 run(process.execPath, [path.join(root, "node_modules/typescript/bin/tsc"), "-p", consumer])
 run(process.execPath, ["main.js"])
 console.log(`${tarball}: compiles and runs in a strange project`)
