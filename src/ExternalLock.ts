@@ -51,6 +51,24 @@ export interface Guarantees {
  *
  * @since 0.1.0
  * @category models
+ * @example
+ * import { Effect } from "effect"
+ * import { ExternalHold } from "effect-locks/ExternalLock"
+ * import type { LockLost } from "effect-locks"
+ *
+ * // A hold of a backend whose connection tells when it ends.
+ * class ConnectionHold extends ExternalHold {
+ *   readonly release = Effect.log("unlocked")
+ *   readonly tryUpgrade = Effect.succeed(false)
+ *   readonly downgrade = Effect.void
+ *   readonly check = Effect.void
+ *   constructor(onDisconnect: (listener: (loss: LockLost) => void) => void) {
+ *     super()
+ *     onDisconnect((loss) => this.lose(loss))
+ *   }
+ * }
+ *
+ * Effect.runPromise(new ConnectionHold(() => {}).release)
  */
 export abstract class ExternalHold {
   /**
@@ -174,6 +192,30 @@ const tag = Context.GenericTag<ExternalLock>("effect-locks/ExternalLock")
  *
  * @since 0.1.0
  * @category services
+ * @example
+ * import { NodeContext } from "@effect/platform-node"
+ * import { Effect, Layer, Option } from "effect"
+ * import { ExternalLock, FileLock, type LockKey } from "effect-locks"
+ *
+ * // For messages; lock and its kin make it of their name.
+ * const key: LockKey = {
+ *   prefix: undefined,
+ *   name: "report",
+ *   toJSON: () => ({ prefix: undefined, name: "report" }),
+ *   toString: () => `"report"`
+ * }
+ *
+ * const program = Effect.gen(function*() {
+ *   const external = yield* ExternalLock
+ *   const request = { key, place: yield* external.place(key, undefined), mode: "exclusive" } as const
+ *   yield* ExternalLock.acquire(request)
+ *   const second = yield* ExternalLock.tryAcquire(request)
+ *   yield* Effect.log(`held twice: ${Option.isSome(second)}`) // false
+ * })
+ *
+ * const locks = Layer.provide(FileLock.layerTemp, NodeContext.layer)
+ *
+ * Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(locks)))
  */
 export const ExternalLock: Context.Tag<ExternalLock, ExternalLock> & {
   /** Waits until it holds, and holds until the scope closes, without any lock of this process (oslo's `external_lock`). */

@@ -152,6 +152,24 @@ const tag = Context.GenericTag<KernelLock>("effect-locks/KernelLock")
  *
  * @since 0.1.0
  * @category services
+ * @example
+ * import { FileSystem } from "@effect/platform"
+ * import { NodeContext } from "@effect/platform-node"
+ * import { Effect, Layer } from "effect"
+ * import { FileLock, LockRegistry, withLock } from "effect-locks"
+ * import { KernelLock } from "effect-locks/KernelLock"
+ *
+ * // What FileLock.layer uses. Where that has no binary, and koffi is installed: KernelLock.layerKoffi.
+ * const kernel = KernelLock.layer
+ *
+ * const program = Effect.gen(function*() {
+ *   const fs = yield* FileSystem.FileSystem
+ *   const lockPath = yield* fs.makeTempDirectoryScoped()
+ *   const locks = Layer.merge(LockRegistry.layer, FileLock.layerKernelLock({ lockPath }))
+ *   yield* Effect.log("held").pipe(withLock("report", { external: true }), Effect.provide(locks))
+ * })
+ *
+ * Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(Layer.merge(kernel, NodeContext.layer))))
  */
 export const KernelLock: Context.Tag<KernelLock, KernelLock> & {
   /** `fs-native-extensions`; under Bun and Deno, and on Linux with musl, `koffi`, which has to be installed for that. */

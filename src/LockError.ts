@@ -69,6 +69,17 @@ const list = (requests: ReadonlyArray<LockRequest>): string =>
  *
  * @since 0.1.0
  * @category errors
+ * @example
+ * import { Effect } from "effect"
+ * import { LockRegistry, withLock } from "effect-locks"
+ *
+ * const render = Effect.succeed("rendered").pipe(
+ *   withLock("page", { timeout: "2 seconds", maxWaiting: 100 }),
+ *   Effect.catchTag("AcquireLockFailed", (error) =>
+ *     error.reason === "QueueFull" ? Effect.succeed("come again later") : Effect.die(error))
+ * )
+ *
+ * Effect.runPromise(Effect.provide(render, LockRegistry.layer))
  */
 export class AcquireLockFailed extends Data.TaggedError("AcquireLockFailed")<{
   readonly key: LockKey
@@ -131,6 +142,17 @@ export interface DeadlockWait {
  *
  * @since 0.1.0
  * @category errors
+ * @example
+ * import { Effect } from "effect"
+ * import { Deadlock, LockRegistry, withLock } from "effect-locks"
+ *
+ * const inner = Effect.log("never").pipe(withLock("ledger"))
+ * const program = inner.pipe(
+ *   withLock("ledger"),
+ *   Effect.catchAllDefect((defect) => defect instanceof Deadlock ? Effect.log(defect.message) : Effect.die(defect))
+ * )
+ *
+ * Effect.runSync(Effect.provide(program, LockRegistry.layer))
  */
 export class Deadlock extends Data.TaggedError("Deadlock")<{
   readonly key: LockKey
@@ -178,6 +200,19 @@ const time = (millis: number): string => {
  *
  * @since 0.1.0
  * @category errors
+ * @example
+ * import { NodeContext } from "@effect/platform-node"
+ * import { Effect, Layer } from "effect"
+ * import { FileLock, LockRegistry, withLock } from "effect-locks"
+ *
+ * const program = Effect.void.pipe(
+ *   withLock("..", { external: true }),
+ *   Effect.catchTag("ExternalLockError", ({ explanation, reason }) => Effect.log(`${reason}: ${explanation}`)) // UnsafeName
+ * )
+ *
+ * const locks = Layer.merge(LockRegistry.layer, FileLock.layerTemp).pipe(Layer.provide(NodeContext.layer))
+ *
+ * Effect.runPromise(Effect.provide(program, locks))
  */
 export class ExternalLockError extends Data.TaggedError("ExternalLockError")<{
   readonly reason: "Misconfigured" | "UnsafeName" | "PermissionDenied" | "Exhausted" | "Unsupported" | "Unavailable"
@@ -209,6 +244,25 @@ export class ExternalLockError extends Data.TaggedError("ExternalLockError")<{
  *
  * @since 0.1.0
  * @category errors
+ * @example
+ * import { FileSystem } from "@effect/platform"
+ * import { NodeContext } from "@effect/platform-node"
+ * import { Effect, Layer } from "effect"
+ * import { FileLock, LockRegistry, withLock } from "effect-locks"
+ *
+ * const program = Effect.gen(function*() {
+ *   const fs = yield* FileSystem.FileSystem
+ *   const files = yield* FileLock
+ *   // Somebody removes the lock file, and others lock the next one.
+ *   yield* Effect.zipRight(fs.remove(yield* files.path("report")), Effect.never)
+ * }).pipe(
+ *   withLock("report", { external: true }),
+ *   Effect.catchTag("LockLost", (error) => Effect.log(error.message))
+ * )
+ *
+ * const locks = Layer.merge(LockRegistry.layer, FileLock.layerTemp).pipe(Layer.provideMerge(NodeContext.layer))
+ *
+ * Effect.runPromise(Effect.provide(program, locks))
  */
 export class LockLost extends Data.TaggedError("LockLost")<{
   readonly key: LockKey
