@@ -1,0 +1,28 @@
+import { readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import { defineConfig } from "vitepress"
+
+const built = fileURLToPath(new URL("../../build/site/", import.meta.url))
+const { description, name, repositoryUrl, sidebar } = JSON.parse(readFileSync(`${built}site.json`, "utf8"))
+
+export default defineConfig({
+  title: name,
+  description,
+  lang: "en",
+  srcDir: `${built}pages`,
+  outDir: `${built}html`,
+  cacheDir: `${built}cache`,
+  head: [["link", { rel: "icon", href: "/logo.svg", type: "image/svg+xml" }]],
+  themeConfig: {
+    logo: "/logo.svg",
+    nav: [
+      { text: "Guides", link: sidebar[0].items[0].link, activeMatch: "^/(?!api/)" },
+      { text: "API reference", link: "/api/", activeMatch: "^/api/" }
+    ],
+    sidebar,
+    outline: { level: [2, 3] },
+    search: { provider: "local" },
+    socialLinks: [{ icon: "github", link: repositoryUrl }],
+    docFooter: { prev: "Before", next: "Next" }
+  }
+})
