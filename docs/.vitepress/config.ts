@@ -5,6 +5,10 @@ import { defineConfig } from "vitepress"
 const built = fileURLToPath(new URL("../../build/site/", import.meta.url))
 const { description, name, repositoryUrl, sidebar } = JSON.parse(readFileSync(`${built}site.json`, "utf8"))
 
+/** As GitHub does, so that a link to a heading works there too. */
+const slugify = (heading: string) =>
+  heading.trim().toLowerCase().replace(/[^\p{L}\p{M}\p{N}\p{Pc}\- ]/gu, "").replaceAll(" ", "-")
+
 export default defineConfig({
   title: name,
   description,
@@ -13,6 +17,7 @@ export default defineConfig({
   outDir: `${built}html`,
   cacheDir: `${built}cache`,
   head: [["link", { rel: "icon", href: "/logo.svg", type: "image/svg+xml" }]],
+  markdown: { anchor: { slugify } },
   themeConfig: {
     logo: "/logo.svg",
     nav: [

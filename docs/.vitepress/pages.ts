@@ -1,7 +1,7 @@
 /**
  * Lays out the pages of the site in build/site/pages: the README, every guide in
  * docs, what else is written at the top, and the API reference that docgen wrote.
- * There is no list of them: their order is that in which the README names them.
+ * There is no list of them: their order is that of the table in which the README lists them.
  *
  * Links work here as they do on GitHub: those to a page lead to the page, those to
  * any other file to the repository, and one to nothing ends this with an error.
@@ -28,12 +28,10 @@ const repositoryUrl = repository.url.replace(/^git\+|\.git$/g, "")
 
 const readme = read("README.md")
 const titleOf = ({ text }: Page) => text.match(/^# (.+)$/m)?.[1] ?? ""
-const firstNamed = ({ source }: Page) => {
-  const at = readme.indexOf(`](${source}`)
-  return at < 0 ? readme.length : at
-}
+const rows = Array.from(readme.matchAll(/^\| \[[^\]]+\]\(([^)]+)\) \|/gm), ([, file]) => file)
+const row = ({ source }: Page) => rows.includes(source) ? rows.indexOf(source) : rows.length
 const inOrder = (pages: ReadonlyArray<Page>) =>
-  [...pages].sort((a, b) => firstNamed(a) - firstNamed(b) || a.source.localeCompare(b.source))
+  [...pages].sort((a, b) => row(a) - row(b) || a.source.localeCompare(b.source))
 
 /** The README without its title: the front page has that in large. */
 const front: Page = {
@@ -74,8 +72,11 @@ const index: Page = {
   text: [
     "# API reference",
     `Everything below is exported by \`${name}\`, except for \`KernelLock\`; each module also by its path, such as \`${name}/Lock\`.`,
-    ["| module | |", "|---|---|", ...reference.map((page) =>
-      `| [${titleOf(page)}](${path.posix.basename(page.target)}) | ${aboutOf(page)} |`)].join("\n")
+    [
+      "| module | |",
+      "|---|---|",
+      ...reference.map((page) => `| [${titleOf(page)}](${path.posix.basename(page.target)}) | ${aboutOf(page)} |`)
+    ].join("\n")
   ].join("\n\n")
 }
 
