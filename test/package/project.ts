@@ -26,7 +26,7 @@ export const run = (
   const { error, signal, status, stderr, stdout } = spawnSync(command, args, {
     cwd,
     encoding: "utf8",
-    env: { ...process.env, ...env }
+    env: { ...process.env, NO_COLOR: "1", ...env }
   })
   if (status === 0) return stdout.trim()
   throw new Error(`${path.basename(command)} ${args.join(" ")}: ${error ?? signal ?? status}\n${stdout}${stderr}`)

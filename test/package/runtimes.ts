@@ -25,7 +25,7 @@ export const others: ReadonlyArray<Runtime> = [
   { name: "Deno", command: tool("deno/deno", "run", "--allow-all", "--no-remote") }
 ]
 
-const env = { NO_COLOR: "1", DENO_DIR: path.join(directory, ".deno"), DENO_NO_UPDATE_CHECK: "1" }
+const env = { DENO_DIR: path.join(directory, ".deno"), DENO_NO_UPDATE_CHECK: "1" }
 
 /** What the program printed. */
 export const start = (command: NonNullable<Runtime["command"]>, args: ReadonlyArray<string>): string =>
