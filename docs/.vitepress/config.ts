@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitepress"
 
-const built = fileURLToPath(new URL("../../build/site/", import.meta.url))
-const { description, name, repositoryUrl, sidebar } = JSON.parse(readFileSync(`${built}site.json`, "utf8"))
+const pathOf = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
+const { description, name, repositoryUrl, sidebar } = JSON.parse(readFileSync(pathOf("build/site.json"), "utf8"))
 
 /** As GitHub does, so that a link to a heading works there too. */
 const slugify = (heading: string) =>
@@ -13,9 +13,9 @@ export default defineConfig({
   title: name,
   description,
   lang: "en",
-  srcDir: `${built}pages`,
-  outDir: `${built}html`,
-  cacheDir: `${built}cache`,
+  srcDir: pathOf("build/pages"),
+  outDir: pathOf("../../build/site/html"),
+  cacheDir: pathOf("build/cache"),
   head: [["link", { rel: "icon", href: "/logo.svg", type: "image/svg+xml" }]],
   markdown: { anchor: { slugify } },
   themeConfig: {

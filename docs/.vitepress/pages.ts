@@ -1,5 +1,5 @@
 /**
- * Lays out the pages of the site in build/site/pages: the README, every guide in
+ * Lays out the pages of the site in build/pages: the README, every guide in
  * docs, what else is written at the top, and the API reference that docgen wrote.
  * There is no list of them: their order is that of the table in which the README lists them.
  *
@@ -18,7 +18,8 @@ interface Page {
 }
 
 const root = path.resolve(import.meta.dirname, "../..")
-const out = path.join(root, "build/site/pages")
+// Here the pages find vue, of which VitePress would else put a link into whatever node_modules is above them.
+const out = path.join(import.meta.dirname, "build/pages")
 const read = (file: string) => readFileSync(path.join(root, file), "utf8")
 const filesOf = (directory: string, pattern: RegExp) =>
   readdirSync(path.join(root, directory)).filter((file) => pattern.test(file))
