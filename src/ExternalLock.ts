@@ -52,6 +52,24 @@ export interface Guarantees {
  *
  * @since 0.1.0
  * @category models
+ * @example
+ * import { Effect } from "effect"
+ * import { ExternalHold } from "effect-locks/ExternalLock"
+ * import type { LockLost } from "effect-locks"
+ *
+ * // A hold of a backend whose connection tells when it ends.
+ * class ConnectionHold extends ExternalHold {
+ *   readonly release = Effect.log("unlocked")
+ *   readonly tryUpgrade = Effect.succeed(false)
+ *   readonly downgrade = Effect.void
+ *   readonly check = Effect.void
+ *   constructor(onDisconnect: (listener: (loss: LockLost) => void) => void) {
+ *     super()
+ *     onDisconnect((loss) => this.lose(loss))
+ *   }
+ * }
+ *
+ * Effect.runPromise(new ConnectionHold(() => {}).release)
  */
 export abstract class ExternalHold {
   /**

@@ -231,6 +231,27 @@ const configured = (
  * const locks = Layer.merge(LockRegistry.layer, FileLock.layerTemp).pipe(Layer.provide(NodeContext.layer))
  *
  * Effect.runPromise(Effect.provide(program, locks))
+ *
+ * @example
+ * import { NodeContext } from "@effect/platform-node"
+ * import { Config, ConfigProvider, Effect, Layer } from "effect"
+ * import { FileLock, LockRegistry, withLock } from "effect-locks"
+ *
+ * // By default FileLock.config, which reads OSLO_LOCK_PATH.
+ * const configured = FileLock.layerConfig({ lockPath: Config.string("LOCKS") })
+ * const fixed = FileLock.layer({ lockPath: "/var/lib/reports/locks", mode: 0o660 })
+ * const withoutTheKernel = FileLock.layerPortable({ lockPath: "/mnt/shared/locks", silence: "1 minute" })
+ *
+ * const program = Effect.void.pipe(
+ *   withLock("report", { external: true }),
+ *   Effect.catchTag("ExternalLockError", (error) => Effect.log(error.message))
+ * )
+ *
+ * const locks = (files: typeof configured | typeof fixed | typeof withoutTheKernel) =>
+ *   Layer.merge(LockRegistry.layer, files).pipe(Layer.provide(NodeContext.layer))
+ * const environment = ConfigProvider.fromMap(new Map([["LOCKS", `/tmp/effect-locks-${process.pid}`]]))
+ *
+ * Effect.runPromise(Effect.provide(program, locks(configured)).pipe(Effect.withConfigProvider(environment)))
  */
 export const FileLock: Context.Tag<FileLock, FileLock> & {
   /** Lock files in a directory, by locks of the kernel. */

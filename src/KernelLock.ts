@@ -68,9 +68,11 @@ const types = { shared: 0, exclusive: 1, none: 2 }
 const unsupported = (explanation: string, cause?: unknown) =>
   new ExternalLockError({ reason: "Unsupported", key: undefined, place: undefined, explanation, cause })
 
-const load = <A>(module: string, how: string, f: () => Promise<A>) =>
+// A bundler must not follow this: native code cannot be bundled, a program for browsers has no node:fs, and
+// koffi need not be there. So the name is not written inside import().
+const load = <A>(module: string, how: string): Effect.Effect<A, ExternalLockError> =>
   Effect.tryPromise({
-    try: f,
+    try: (): Promise<A> => import(/* webpackIgnore: true */ /* @vite-ignore */ module),
     catch: (cause) =>
       unsupported(`the locks of the kernel are out of reach, because ${module} cannot be loaded here; ${how}`, cause)
   })
@@ -78,7 +80,7 @@ const load = <A>(module: string, how: string, f: () => Promise<A>) =>
 type OfFiles = Pick<KernelLock, "identify" | "setMode">
 
 const ofFiles = Effect.map(
-  load("node:fs", "run on Node, Bun or Deno, or use FileLock.layerPortable", () => import("node:fs")),
+  load<typeof import("node:fs")>("node:fs", "run on Node, Bun or Deno, or use FileLock.layerPortable"),
   (fs): OfFiles => ({
     setMode: fs.fchmodSync,
     identify: (file) => {
@@ -91,12 +93,10 @@ const ofFiles = Effect.map(
 )
 
 const native: Effect.Effect<KernelLock, ExternalLockError> = Effect.gen(function*() {
-  const fs = yield* load(
+  const fs = yield* load<NativeExtensions>(
     "fs-native-extensions",
     `run "npm install fs-native-extensions", which has binaries for Linux with glibc, macOS and Windows; ` +
-      `or "npm install koffi" on Linux; or use FileLock.layerPortable`,
-    // @ts-expect-error It brings no types.
-    (): Promise<NativeExtensions> => import("fs-native-extensions")
+      `or "npm install koffi" on Linux; or use FileLock.layerPortable`
   )
   return {
     tryLock: (fd, { length, start }, mode) => fs.tryLock(fd, start, length, { shared: mode === "shared" }),
@@ -117,10 +117,9 @@ const koffi: Effect.Effect<KernelLock, ExternalLockError> = Effect.gen(function*
       )
     )
   }
-  const module = yield* load(
+  const module = yield* load<typeof import("koffi")>(
     "koffi",
-    `run "npm install koffi", or use FileLock.layerPortable`,
-    () => import("koffi")
+    `run "npm install koffi", or use FileLock.layerPortable`
   )
   const koffi = module.default
   const fcntl = koffi.load(null).func("int fcntl(int fd, int cmd, ...)")
@@ -164,7 +163,8 @@ const tag = Context.GenericTag<KernelLock>("effect-locks/KernelLock")
  * import { FileLock, LockRegistry, withLock } from "effect-locks"
  * import { KernelLock } from "effect-locks/KernelLock"
  *
- * // `layerKernelLock` takes whatever `KernelLock` it is given: here one that counts how often it locks.
+ * // `layerKernelLock` takes whatever `KernelLock` it is given, `KernelLock.layerKoffi` say; here one that counts
+ * // how often it locks.
  * let locked = 0
  * const counting = Layer.effect(
  *   KernelLock,

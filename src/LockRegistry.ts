@@ -138,9 +138,38 @@ const tag = Context.GenericTag<LockRegistry>("effect-locks/LockRegistry")
  * const program = Effect.gen(function*() {
  *   const locks = yield* LockRegistry.snapshot
  *   for (const { holders, key } of locks) yield* Effect.log(`${key} is held by ${holders.length}`)
+ *   yield* Effect.log(`report is locked: ${yield* LockRegistry.isLocked("report")}`)
  * }).pipe(withLock("report"))
  *
  * Effect.runSync(Effect.provide(program, LockRegistry.layer))
+ *
+ * @example
+ * import { Effect, Stream } from "effect"
+ * import { LockRegistry, withLock } from "effect-locks"
+ *
+ * const program = Effect.gen(function*() {
+ *   yield* LockRegistry.changes.pipe(
+ *     Stream.runForEach(({ _tag, key }) => Effect.log(`${key}: ${_tag}`)),
+ *     Effect.fork
+ *   )
+ *   yield* Effect.yieldNow() // the stream begins to run
+ *   yield* Effect.void.pipe(withLock("report"))
+ *   yield* Effect.yieldNow()
+ * })
+ *
+ * // Wherever else in this process layerGlobal is provided, "report" is this lock.
+ * Effect.runPromise(Effect.provide(program, LockRegistry.layerGlobal))
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { LockRegistry, withLock } from "effect-locks"
+ *
+ * const program = Effect.gen(function*() {
+ *   const registry = yield* LockRegistry.make
+ *   yield* Effect.log("no registry is provided").pipe(withLock("report", { registry }))
+ * })
+ *
+ * Effect.runSync(program)
  */
 export const LockRegistry: Context.Tag<LockRegistry, LockRegistry> & {
   /** Makes a registry of its own, for the `registry` option. */
