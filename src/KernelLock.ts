@@ -50,7 +50,7 @@ export interface KernelLock {
   readonly changesMode: boolean
   /** Gives an open file its permissions, as fchmod. */
   readonly setMode: (fd: number, mode: number) => void
-  /** The file behind a descriptor or a path; nothing when there is none. */
+  /** The file behind a descriptor or a path, which may be a symbolic link itself; nothing when there is none. */
   readonly identify: (file: number | string) => FileIdentity | undefined
 }
 
@@ -86,7 +86,7 @@ const ofFiles = Effect.map(
     identify: (file) => {
       const stat = typeof file === "number"
         ? fs.fstatSync(file, { bigint: true })
-        : fs.statSync(file, { bigint: true, throwIfNoEntry: false })
+        : fs.lstatSync(file, { bigint: true, throwIfNoEntry: false })
       return stat === undefined ? undefined : { device: stat.dev, inode: stat.ino }
     }
   })

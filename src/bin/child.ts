@@ -1,12 +1,13 @@
 /** The command that this process runs and stands in for. */
 import { type ChildProcess, spawn } from "node:child_process"
 import * as Code from "./exitCode.ts"
-import { isCode } from "./output.ts"
+import { isCode, say } from "./output.ts"
 import { isSentToAll } from "./signals.ts"
 
 export interface Ended {
   /** The exit code of the command, or what a shell would make of its end. */
   readonly code: number
+  readonly bySignal?: boolean
   /** Why it did not even start. */
   readonly problem?: string
 }
@@ -47,11 +48,15 @@ export const start = (
     queueMicrotask(() => onEnd(failed(command, error)))
     return { kill: () => {}, passOn: () => {} }
   }
-  child.once("error", (error) => {
-    // Otherwise it runs, and it was a signal that could not be sent.
+  child.on("error", (error) => {
     if (child.pid === undefined) onEnd(failed(command, error))
+    // It runs as another user by now, say.
+    else say(`the command cannot be sent a signal: ${error.message}`)
   })
-  child.once("exit", (code, signal) => onEnd({ code: signal === null ? code! : Code.ofSignal(signal) }))
+  child.once(
+    "exit",
+    (code, signal) => onEnd(signal === null ? { code: code! } : { code: Code.ofSignal(signal), bySignal: true })
+  )
   const kill = (signal: NodeJS.Signals) => void child.kill(signal)
   return {
     kill,

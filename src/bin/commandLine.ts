@@ -8,12 +8,12 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { existsSync } from "node:fs"
 import { FileLock } from "../FileLock.ts"
 import type { LockOptions } from "../LockOptions.ts"
 import { LockRegistry } from "../LockRegistry.ts"
 import { misused } from "./failure.ts"
 import * as Location from "./location.ts"
+import { isTerminal } from "./output.ts"
 import { print } from "./print.ts"
 import { run } from "./run.ts"
 import type { Signals } from "./signals.ts"
@@ -21,7 +21,7 @@ import { look, type Status } from "./status.ts"
 import * as WaitTime from "./waitTime.ts"
 import { changes, text, watch as watching } from "./watch.ts"
 
-const lockPath = Options.directory("lock-path").pipe(
+const lockPath = Options.text("lock-path").pipe(
   Options.withPseudoName("DIR"),
   Options.withDescription("Where the lock files are. By default the value of OSLO_LOCK_PATH."),
   Options.optional
@@ -114,6 +114,7 @@ export const commandLine = (signals: Signals, after: ReadonlyArray<string> | und
         if (command === undefined) {
           return yield* misused(`there is no command; put it behind "--": ${example(name, ["ls", "-l"])}`)
         }
+        signals.listen()
         const lockPath = yield* Location.lockPath(given.lockPath)
         const options: LockOptions = { ...optionsOf(given), mode: shared ? "shared" : "exclusive" }
         yield* Effect.provide(run(name, options, [command, ...args], signals), locks(lockPath))
@@ -138,7 +139,11 @@ export const commandLine = (signals: Signals, after: ReadonlyArray<string> | und
         yield* withoutCommand
         const now = look(yield* Location.lockPath(given.lockPath), Option.getOrUndefined(prefix))
         const document = (status: Status) => `${JSON.stringify(status)}\n`
-        if (watch) return yield* json ? changes(now, document) : watching(now)
+        if (watch) {
+          // The cursor is to be seen again. Otherwise whoever does not read is no reason not to end.
+          if (!json && isTerminal(1)) signals.listen()
+          return yield* json ? changes(now, document) : watching(now)
+        }
         yield* Effect.flatMap(now, (status) => print(json ? document(status) : text(status)))
       })
   ).pipe(Cli.withDescription("Prints who holds the lock files. It takes no lock and makes nothing."))
@@ -153,7 +158,7 @@ export const commandLine = (signals: Signals, after: ReadonlyArray<string> | und
         const lockPath = yield* Location.lockPath(given.lockPath)
         const file = yield* Location.file(lockPath, Option.getOrUndefined(given.prefix), name)
         const removed = Effect.flatMap(FileLock, (files) => files.remove(name, optionsOf(given)))
-        if (existsSync(file)) yield* Effect.provide(removed, locks(lockPath))
+        if (yield* Location.exists(file)) yield* Effect.provide(removed, locks(lockPath))
       })
   ).pipe(Cli.withDescription("Removes a lock file, if there is one, after having taken its lock."))
 

@@ -1,11 +1,13 @@
 /** Where a lock is kept. To ask for it makes nothing and checks nothing. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { realpathSync } from "node:fs"
+import { lstatSync, realpathSync } from "node:fs"
 import * as path from "node:path"
 import { FileLock } from "../FileLock.ts"
+import * as FileError from "../internal/fileError.ts"
 import * as FileName from "../internal/fileName.ts"
 import * as Key from "../internal/lockKey.ts"
+import type { ExternalLockError } from "../LockError.ts"
 import * as Code from "./exitCode.ts"
 import { type Ended, ended } from "./failure.ts"
 
@@ -18,7 +20,18 @@ export const lockPath = (given: Option.Option<string>): Effect.Effect<string, En
     (lockPath) =>
       lockPath === ""
         ? Effect.fail(ended(Code.misconfigured, "there is no lock path; give --lock-path DIR, or set OSLO_LOCK_PATH"))
-        : Effect.succeed(lockPath)
+        : Effect.try({
+          try: () => path.resolve(lockPath),
+          catch: (error) => ended(Code.misconfigured, `the lock path ${lockPath} leads nowhere: ${String(error)}`)
+        })
+  )
+
+/** Only what is surely not there is not. */
+export const exists = (file: string): Effect.Effect<boolean, ExternalLockError> =>
+  Effect.catchIf(
+    Effect.try({ try: () => lstatSync(file) !== undefined, catch: (error) => FileError.make(file, error) }),
+    FileError.isMissing,
+    () => Effect.succeed(false)
   )
 
 /** As all others name it, if it is there. */

@@ -4,10 +4,10 @@
  */
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { resolve } from "node:path"
 import { start } from "./child.ts"
 import * as Code from "./exitCode.ts"
-import { say, write } from "./output.ts"
+import { isCode, say, write } from "./output.ts"
 import { Signals } from "./signals.ts"
 
 const program = "lockutils-wrapper"
@@ -29,23 +29,25 @@ const remove = (directory: string) => {
   }
 }
 
-const [command, ...args] = process.argv.slice(process.argv[2] === "--" ? 3 : 2)
+const given = process.argv.slice(2)
+const [command, ...args] = given[0] === "--" ? given.slice(1) : given
 
 if (command === undefined) {
   complain(`no command was given\n${usage.trimEnd()}`)
   process.exitCode = Code.usage
-} else if (command === "--help" || command === "-h") {
+} else if (given[0] === "--help" || given[0] === "-h") {
   try {
     write(1, usage)
-  } catch {
-    process.exitCode = Code.nobodyReads
+  } catch (error) {
+    process.exitCode = isCode(error, "EPIPE") ? Code.nobodyReads : Code.cannotWrite
   }
 } else {
   // No signal is seen before there is somebody to pass it on to: what follows does not wait.
   const signals = new Signals(() => {})
+  signals.listen()
   let directory: string
   try {
-    directory = mkdtempSync(join(tmpdir(), `${program}-`))
+    directory = mkdtempSync(resolve(tmpdir(), `${program}-`))
   } catch (error) {
     complain(`cannot make a directory in ${tmpdir()}: ${String(error)}; set TMPDIR to one that can be written to`)
     process.exit(Code.cannotLock)

@@ -15,7 +15,9 @@ export type Command = readonly [string, ...ReadonlyArray<string>]
 
 /**
  * The command inherits the locked file: should this process be killed, the lock
- * stays with the command. Otherwise it ends when the command does, even if what
+ * stays with the command. If a signal may have ended the command, so it does with
+ * what the command had started, which may be at work still: a shell, told to end,
+ * leaves its command running. Otherwise it ends when the command does, even if what
  * the command has left behind has inherited the file too.
  */
 const execute = (command: Command, hold: FileHold, signals: Signals): Effect.Effect<Child.Ended> =>
@@ -25,12 +27,14 @@ const execute = (command: Command, hold: FileHold, signals: Signals): Effect.Eff
     const child = Child.start(command, { file: hold.file.fd }, (ended) => {
       signals.goTo(() => {})
       stop()
+      hold.isPassedOn = ended.bySignal === true || signals.first !== undefined
       resume(Effect.succeed(ended))
     })
     signals.goTo(child.passOn)
     const stop = hold.onLost(({ explanation, key }) => {
-      complain(`lock ${key} was lost: ${explanation}; the command is told to end`)
+      // First, for nobody may read what is said.
       child.kill("SIGTERM")
+      complain(`lock ${key} was lost: ${explanation}; the command is told to end`)
     })
   }))
 

@@ -12,12 +12,14 @@ const heard = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] a
 
 type Receiver = (signal: NodeJS.Signals) => void
 
-/** From now on signals do nothing but what the receiver of the moment does. */
 export class Signals {
   private receiver: Receiver
   private received: NodeJS.Signals | undefined
   constructor(receiver: Receiver) {
     this.receiver = receiver
+  }
+  /** From now on signals do nothing but what the receiver of the moment does. Before, they end the process. */
+  listen(): void {
     for (const signal of heard) {
       process.on(signal, () => {
         this.received ??= signal

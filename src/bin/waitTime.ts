@@ -6,7 +6,8 @@ const units: { readonly [unit: string]: number } = { ms: 1, s: 1000, m: 60_000, 
 
 /** A number without a unit is one of seconds, as of flock(1) and timeout(1). */
 export const parse = (text: string): Option.Option<Duration.Duration> => {
-  const [, number, unit] = /^(\d+(?:\.\d+)?|\.\d+)(ms|s|m|h|d)?$/.exec(text.trim()) ?? []
+  const time = text.trim()
+  const [, number, unit] = /^(\d+(?:\.\d+)?|\.\d+)(ms|s|m|h|d)?$/.exec(time) ?? []
   if (number !== undefined) return Option.some(Duration.millis(Number(number) * units[unit ?? "s"]!))
-  return /^\d/.test(text) ? Duration.decodeUnknown(text.trim()) : Option.none()
+  return /^\d/.test(time) ? Duration.decodeUnknown(time) : Option.none()
 }

@@ -15,6 +15,8 @@ export class FileHold extends ExternalHold {
   removed = false
   /** Its file may be another's now. */
   released = false
+  /** Another process has the open file too, and is to keep the lock. */
+  isPassedOn = false
   /** The kernel failed halfway: what is locked of the file is not known. */
   unsound = false
   private readonly key: LockKey

@@ -133,6 +133,7 @@ export class KernelFiles {
     hold.released = true
     try {
       hold.look()
+      if (hold.isPassedOn) return this.files.close(file)
       this.kernel.unlock(file.fd, lock)
       return hold.removed || hold.unsound || hold.lostAs !== undefined ? this.files.close(file) : this.giveBack(file)
     } catch {

@@ -33,6 +33,15 @@ const idleTime = 5000
 /** How many do. */
 const mostIdle = 128
 
+const linked = (path: string) =>
+  new ExternalLockError({
+    reason: "Misconfigured",
+    key: undefined,
+    place: path,
+    explanation:
+      `${path}: the lock file is a symbolic link, which may be made to lead elsewhere while it is held; remove it`
+  })
+
 export const isSame = (a: FileIdentity, b: FileIdentity | undefined): boolean =>
   b !== undefined && a.inode === b.inode && a.device === b.device
 
@@ -76,6 +85,8 @@ export class OpenFiles {
   private openIn(path: string, scope: Scope.CloseableScope): Effect.Effect<OpenFile, ExternalLockError, Scope.Scope> {
     const { exactly, fs, kernel, mode } = this
     return Effect.gen(function*() {
+      // It would make a file wherever the link leads, and whoever made the link could lead it elsewhere.
+      if (yield* Effect.isSuccess(fs.readLink(path))) return yield* Effect.fail(linked(path))
       // Neither "a" nor "r" can be locked in both modes, and "w" would truncate what others may read.
       const file = yield* fs.open(path, { flag: "a+", mode })
       const info = yield* file.stat

@@ -155,6 +155,12 @@ export const hasPython = spawnSync("python3", ["-c", "import pty"]).status === 0
 // eslint-disable-next-line no-console
 if (!hasPython) console.log("skipped: Python, for a terminal, is not installed")
 
+/** Can commands be run as another user, who may read them? */
+export const hasUsers = process.geteuid?.() === 0 &&
+  spawnSync("setpriv", ["--reuid", "65534", process.execPath, "--print", "fs.readdirSync('.')"]).status === 0
+// eslint-disable-next-line no-console
+if (!hasUsers) console.log("skipped: commands cannot be run as another user here")
+
 /** Runs a command at a terminal, where its input is typed and its output shown. */
 const terminal = [
   "python3",

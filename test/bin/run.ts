@@ -5,6 +5,7 @@ import { assert, describe, it } from "vitest"
 import {
   atTerminal,
   hasPython,
+  hasUsers,
   holder,
   inside,
   isFree,
@@ -261,6 +262,38 @@ describe("a signal", () => {
     assert.deepStrictEqual(ends.map(({ code, err }) => [code, err]), some.map((signal) => [codeOf(signal), ""]))
     assert.isTrue(await isFree("x1"))
   })
+
+  it("leaves the lock with what the command had started", async () => {
+    const one = locks("run", "x", "--", "sh", "-c", "sleep 60 >/dev/null 2>&1 & echo up $!; wait")
+    await one.says(/up \d+/)
+    one.kill("SIGTERM")
+    assert.strictEqual((await one.closed).code, 143)
+    assert.isFalse(await isFree("x"))
+    process.kill(pidIn(one), "SIGKILL")
+    assert.strictEqual((await locks("run", "x", "--timeout", "30s", "--", "true").closed).code, 0)
+  })
+
+  it.skipIf(!hasUsers)(
+    "that may not be sent is told, each time, and the command is waited for",
+    async () => {
+      fs.mkdirSync(inside("locks"), { mode: 0o1777 })
+      fs.chmodSync(inside(), 0o755)
+      fs.chmodSync(inside("locks"), 0o1777)
+      // A process of root, which the one that has started it may not end any more.
+      fs.copyFileSync("/usr/bin/setpriv", inside("as"))
+      fs.chmodSync(inside("as"), 0o4755)
+      const inner = `effect-locks run x -- ${inside("as")} --reuid 0 sh -c 'echo up; read line; exit 3'`
+      const one = start("setpriv", ["--reuid", "65534", "sh", "-c", `echo run $$; exec ${inner}`])
+      await one.says("up\n")
+      const pid = Number(/run (\d+)/.exec(one.out)![1])
+      for (const times of [1, 2]) {
+        process.kill(pid, "SIGTERM")
+        await one.says(new RegExp(`(cannot be sent a signal[^]*){${times}}`))
+      }
+      one.goOn()
+      assert.strictEqual((await one.closed).code, 3)
+    }
+  )
 
   it("that comes when the command has ended changes nothing", async () => {
     const one = locks("run", "x", "--log-level", "debug", "--", "sh", "-c", "exit 7")

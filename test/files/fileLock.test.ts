@@ -706,6 +706,37 @@ describe("what a lock path must be", () => {
       assert.deepStrictEqual(fs.readdirSync(target), [])
     }))
 
+  inTemp(
+    "a lock file is no symbolic link, not even later: nothing is made where it leads",
+    (directory) =>
+      Effect.gen(function*() {
+        const [target, file] = [path.join(directory, "target"), path.join(directory, "locks", "x")]
+        yield* build(path.dirname(file))
+        fs.symlinkSync(target, file)
+        yield* Effect.gen(function*() {
+          const linked = yield* Effect.flip(withLock(Effect.void, "x", external))
+          assert.strictEqual(linked instanceof ExternalLockError && linked.reason, "Misconfigured")
+          assert.include(linked.message, `lock "x": ${file}: the lock file is a symbolic link`)
+          assert.isFalse(fs.existsSync(target))
+          fs.unlinkSync(file)
+          const lost = yield* Effect.flip(withLock(
+            Effect.sync(() => {
+              fs.renameSync(file, target)
+              fs.symlinkSync(target, file)
+            }),
+            "x",
+            external
+          ))
+          assert.instanceOf(lost, LockLost)
+        }).pipe(
+          Effect.provide(Layer.merge(
+            LockRegistry.layer,
+            Layer.provide(FileLock.layer({ lockPath: path.dirname(file) }), NodeContext.layer)
+          ))
+        )
+      })
+  )
+
   inTemp("removed meanwhile, it is made again", (directory) =>
     Effect.gen(function*() {
       const lockPath = path.join(directory, "locks")
