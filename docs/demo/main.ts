@@ -1,13 +1,14 @@
 /**
  * Four processes of many fibers tally the words of every text file under
- * node_modules into one JSON file on disk: each reads it, adds what it counted and
+ * node_modules/effect into one JSON file on disk: each reads it, adds what it counted and
  * writes it back. First nobody locks; then everybody does, and one process is
  * killed while it holds the lock. A single fiber says what is right.
  *
  * Run: npm run demo
  */
 import { FileSystem, Path } from "@effect/platform"
-import { NodeContext, NodeRuntime } from "@effect/platform-node"
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect } from "effect"
 import { fork } from "node:child_process"
 import { fileURLToPath } from "node:url"
@@ -15,7 +16,7 @@ import { progress, table } from "./report.ts"
 import { add, chunks, countFiles, isEqual, nothing, parse, textFiles } from "./tally.ts"
 
 const processes = 4
-const filesPerUpdate = 80
+const filesPerUpdate = 25
 
 type Parts = ReadonlyArray<ReadonlyArray<string>>
 
@@ -78,7 +79,7 @@ const singleFiber = (parts: Parts) =>
   })
 
 const program = Effect.gen(function*() {
-  const files = yield* textFiles("node_modules")
+  const files = yield* textFiles("node_modules/effect")
   const parts = chunks(files, filesPerUpdate)
   yield* Console.log(
     `${files.length} text files, ${processes} processes, ${parts.length} updates of one JSON file\n`

@@ -4,7 +4,8 @@
  * process before it with the same share has stopped.
  */
 import { FileSystem, Path } from "@effect/platform"
-import { NodeContext, NodeRuntime } from "@effect/platform-node"
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, Layer } from "effect"
 import { FileLock, LockRegistry, withLock } from "effect-locks"
 import { countFiles, parse, update } from "./tally.ts"

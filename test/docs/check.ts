@@ -1,6 +1,6 @@
 /**
  * Compiles and runs every TypeScript example of the README, of the guides and of the
- * API reference, which docgen must have written before, and looks whether the links of
+ * API reference, which docgen must have written before (it checks no types: that is done here), and looks whether the links of
  * the pages lead somewhere.
  *
  * Run: tsx test/docs/check.ts [part of the name of a page]
