@@ -28,7 +28,7 @@ describe("seeded chaos", () => {
       ]
     ) assert.isAbove(census.get(what) ?? 0, 20, what)
     assert.isUndefined(census.get("not upgraded"))
-  }, 120_000)
+  }, 600_000)
 
   for (
     const [how, service, directory, seeds] of [
@@ -46,7 +46,7 @@ describe("seeded chaos", () => {
       for (const what of ["Busy", "Timeout", "UpgradeConflict", "Deadlock", "downgraded"]) {
         assert.isAbove(census.get(what) ?? 0, 20, what)
       }
-    }, 120_000)
+    }, 600_000)
   }
 
   it("every transition keeps the invariant of the lines, 500 seeds", async () => {
@@ -69,7 +69,7 @@ describe("seeded chaos", () => {
     assert.isUndefined(await Chaos.failure(workload(checked), 500))
     assert.deepStrictEqual(Array.from(wrong), [])
     assert.isAbove(steps, 20 * Chaos.seeds(500).length)
-  }, 120_000)
+  }, 600_000)
 
   it("a seed replays its interleaving", () => {
     const trace = (seed: number) => {

@@ -65,7 +65,7 @@ export const catches = (broken: Readonly<Record<string, Broken>>) => {
       Effect.map(findings(make, chaosSeeds), (found) => {
         const catchers = Object.entries(found).filter(([_, what]) => what !== undefined).map(([part]) => part)
         assert.deepStrictEqual(catchers, Array.from<string>(caughtBy))
-      }), 120_000)
+      }), 600_000)
   }
 }
 
@@ -76,5 +76,5 @@ export const catchesNothing = (make: Effect.Effect<LockRegistry>) =>
       Effect.map(findings(make, chaosSeeds), (found) => {
         assert.deepStrictEqual(found, { laws: undefined, sweeps: undefined, chaos: undefined })
       }),
-    120_000
+    600_000
   )

@@ -121,6 +121,9 @@ renameSync(`${extensions}-away`, extensions)
 
 install({ "effect-locks": `file:${tarball}`, ...platform, koffi: versionOf("koffi") })
 inEach("a file lock with koffi", Runtimes.others, held)
+// As on Linux with musl, for which fs-native-extensions has nothing.
+renameSync(extensions, `${extensions}-away`)
+inEach("a file lock with koffi alone", Runtimes.nodes.slice(0, 1), held)
 
 if (failures.length > 0) {
   console.error(`${failures.length} of the package checks failed: ${failures.join("; ")}`)
