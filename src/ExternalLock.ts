@@ -37,8 +37,20 @@ export interface Guarantees {
    * has not been heard of for a while.
    */
   readonly freedOnDeath: "at once" | "after a silence"
+  /**
+   * Whether others stay out, for as long as a holder has not let go, while it
+   * is slow (its event loop stands still, or it gets no processor), paused (its process
+   * is stopped), or cut off (its machine stands still or cannot be reached). While it is none of these they always do.
+   */
+  readonly excludesWhile: { readonly slow: boolean; readonly paused: boolean; readonly cutOff: boolean }
   /** Nobody waits for ever while others come and go. */
   readonly starvationFree: boolean
+  /** Processes are served in the order in which they came. */
+  readonly arrivalOrder: boolean
+  /** Each grant has a token, which is larger than those of all grants of the same lock before it. */
+  readonly fencing: boolean
+  /** Several may hold it shared at once. */
+  readonly shared: boolean
   /**
    * The longest time for which a body may run on that has lost its lock, as long
    * as its process runs; who stops the whole process stops this clock too.
@@ -96,6 +108,12 @@ export abstract class ExternalHold {
    * @since 0.1.0
    */
   abstract readonly check: Effect.Effect<void>
+  /**
+   * Its fencing token, if the backend has any. An upgrade may draw a new one.
+   *
+   * @since 0.1.0
+   */
+  readonly token: bigint | undefined = undefined
   private loss: LockLost | undefined = undefined
   private readonly listeners = new Set<(loss: LockLost) => void>()
 
@@ -169,7 +187,7 @@ export interface ExternalLock {
    */
   readonly place: (key: LockKey, lockPath: string | undefined) => Effect.Effect<string, ExternalLockError>
   /**
-   * Waits until it holds. It runs uninterruptible, so that a hold is not lost on the
+   * Waits until it holds; it is asked of who could not `tryAcquire`. It runs uninterruptible, so that a hold is not lost on the
    * way to who asked; only the wait may be interrupted, which runs under `restore`
    * and leaves nothing behind.
    */
@@ -258,7 +276,16 @@ const located = <A>(
  *   ExternalLock,
  *   ExternalLock.of({
  *     [TypeId]: TypeId,
- *     guarantees: { reach: "host", freedOnDeath: "at once", starvationFree: true, lossSeenWithin: Duration.zero },
+ *     guarantees: {
+ *       reach: "host",
+ *       excludesWhile: { slow: true, paused: true, cutOff: true },
+ *       freedOnDeath: "at once",
+ *       starvationFree: true,
+ *       arrivalOrder: false,
+ *       fencing: false,
+ *       shared: true,
+ *       lossSeenWithin: Duration.zero
+ *     },
  *     place: (key) => Effect.succeed(String(key)),
  *     acquire: () => Effect.sync(() => new Hold()),
  *     tryAcquire: () => Effect.sync(() => Option.some(new Hold()))
@@ -284,8 +311,13 @@ export const ExternalLock: Context.Tag<ExternalLock, ExternalLock> & {
   acquire: (name: string, options: ExternalLockOptions = {}) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.tap(
-        located(name, options, (service, request) => service.acquire(request, restore)),
-        (hold) => Effect.addFinalizer(() => Effect.uninterruptible(hold.release))
+        located(name, options, (service, request) =>
+          Effect.flatMap(service.tryAcquire(request), (hold) =>
+            Option.isSome(hold)
+              ? Effect.succeed(hold.value)
+              : service.acquire(request, restore))),
+        (hold) =>
+          Effect.addFinalizer(() => Effect.uninterruptible(hold.release))
       )
     ),
   tryAcquire: (name: string, options: ExternalLockOptions = {}) =>

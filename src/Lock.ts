@@ -26,6 +26,12 @@ export interface Held<out E = never> {
   /** How it is held now: `upgrade` and `downgrade` change it. */
   readonly mode: "exclusive" | "shared"
   /**
+   * A number that is larger than those of all grants of this lock before, on all hosts,
+   * if the `ExternalLock` has such: what is changed under the lock can refuse whoever comes
+   * with a smaller one (see `Fence`). It is that of the last grant or upgrade.
+   */
+  readonly token: bigint | undefined
+  /**
    * Makes a shared hold exclusive, without letting go of it: waits until all
    * other readers have left, before everybody else in the line. Does nothing to
    * an exclusive hold.

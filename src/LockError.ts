@@ -281,3 +281,35 @@ export class LockLost extends Data.TaggedError("LockLost")<{
     return `lock ${this.key} was lost: ${this.explanation}; ${end}`
   }
 }
+
+/**
+ * Who came with this token holds the lock no more: somebody with a larger one, who
+ * got it later, was there already. Nothing was done.
+ *
+ * @since 0.1.0
+ * @category errors
+ * @example
+ * import { Effect } from "effect"
+ * import { Fence } from "effect-locks"
+ *
+ * const program = Effect.gen(function*() {
+ *   const fence = yield* Fence.make
+ *   yield* fence.admit(2n)
+ *   const newest = yield* fence.admit(1n).pipe(
+ *     Effect.as(0n),
+ *     Effect.catchTag("StaleToken", ({ newest }) => Effect.succeed(newest))
+ *   )
+ *   if (newest !== 2n) throw new Error(String(newest))
+ * })
+ *
+ * Effect.runPromise(program)
+ */
+export class StaleToken extends Data.TaggedError("StaleToken")<{
+  readonly token: bigint
+  /** The largest that was seen. */
+  readonly newest: bigint
+}> {
+  override get message(): string {
+    return `token ${this.token} is stale: ${this.newest} was here, so the lock has passed on`
+  }
+}

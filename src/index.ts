@@ -49,6 +49,13 @@ export {
 } from "./FileLock.ts"
 
 /**
+ * What refuses those whose lock has passed on.
+ *
+ * @since 0.1.0
+ */
+export * as Fence from "./Fence.ts"
+
+/**
  * The locks of one prefix.
  *
  * @since 0.1.0

@@ -72,7 +72,7 @@ const index: Page = {
   target: "api/index.md",
   text: [
     "# API reference",
-    `Everything below is exported by \`${name}\`, except for \`KernelLock\`; each module also by its path, such as \`${name}/Lock\`.`,
+    `Everything below is exported by \`${name}\`, except for \`KernelLock\` and \`PostgresLock\`; each module also by its path, such as \`${name}/Lock\`.`,
     [
       "| module | |",
       "|---|---|",

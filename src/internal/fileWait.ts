@@ -65,10 +65,11 @@ export const attempt = (kernel: KernelLock, file: OpenFile, mode: Mode): Outcome
  * fiber for each time would cost more than the lock.
  */
 export const wait = (kernel: KernelLock, file: OpenFile, mode: Mode): Effect.Effect<Outcome, unknown> =>
-  Effect.async((resume) => {
+  Effect.suspend(() => {
     const started = performance.now()
     let delay = firstDelay
     let hasGate = false
+    let timer: ReturnType<typeof setTimeout> | undefined
     const ask = (): Outcome => {
       if (!hasGate && kernel.hasRanges && performance.now() - started >= starvedAfter) {
         hasGate = kernel.tryLock(file.fd, gate, "exclusive")
@@ -80,25 +81,28 @@ export const wait = (kernel: KernelLock, file: OpenFile, mode: Mode): Effect.Eff
       if (hasGate) kernel.unlock(file.fd, gate)
       hasGate = false
     }
-    const askAgain = () => {
-      try {
-        const outcome = ask()
-        if (outcome === "busy") {
-          delay = Math.min(delay * growth, longestDelay)
-          timer = setTimeout(askAgain, pause())
-        } else {
-          stop()
-          resume(Effect.succeed(outcome))
-        }
-      } catch (error) {
-        resume(Effect.fail(error))
-      }
-    }
     // At odd times: two who ask in step would meet again and again.
     const pause = () =>
       hasGate
         ? Math.min(Math.max((performance.now() - started) / patience, shortestDelay), longestDelay)
         : delay * (0.5 + Math.random() / 2)
-    let timer = setTimeout(askAgain, pause())
-    return Effect.sync(stop)
+    const asking = Effect.async<Outcome, unknown>((resume) => {
+      const askAgain = () => {
+        try {
+          const outcome = ask()
+          if (outcome === "busy") {
+            delay = Math.min(delay * growth, longestDelay)
+            timer = setTimeout(askAgain, pause())
+          } else {
+            stop()
+            resume(Effect.succeed(outcome))
+          }
+        } catch (error) {
+          resume(Effect.fail(error))
+        }
+      }
+      timer = setTimeout(askAgain, pause())
+    })
+    // Around it: who is interrupted just after it has begun does not come to a finalizer of its own.
+    return Effect.onInterrupt(asking, () => Effect.sync(stop))
   })

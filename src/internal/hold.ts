@@ -51,6 +51,9 @@ export class Hold {
   get lost(): Effect.Effect<never> {
     return Effect.never
   }
+  get token(): undefined {
+    return undefined
+  }
 }
 
 /** What the holder gets of one member of a granted request. */
@@ -86,6 +89,9 @@ export class HoldBeyond {
   }
   get lost(): Effect.Effect<never, LockLost> {
     return this.beyond.hold.lost
+  }
+  get token(): bigint | undefined {
+    return this.beyond.hold.token
   }
   /** What is held inside of another hold has that one's part outside, which is as exclusive. */
   private get own(): ExternalHold | undefined {

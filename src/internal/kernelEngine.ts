@@ -26,7 +26,11 @@ export const make = (
       guarantees: {
         reach: "host",
         freedOnDeath: "at once",
+        excludesWhile: { slow: true, paused: true, cutOff: true },
         starvationFree: kernel.hasRanges,
+        arrivalOrder: false,
+        fencing: false,
+        shared: true,
         lossSeenWithin: Duration.millis(2 * lookEvery)
       },
       ending: "",

@@ -18,7 +18,16 @@ const acquire = () => Effect.sync(() => new NoHold())
 export const make = (separator: string): ExternalLock =>
   ExternalLock.of({
     [TypeId]: TypeId,
-    guarantees: { reach: "process", freedOnDeath: "at once", starvationFree: true, lossSeenWithin: Duration.zero },
+    guarantees: {
+      reach: "process",
+      excludesWhile: { slow: true, paused: true, cutOff: true },
+      freedOnDeath: "at once",
+      starvationFree: true,
+      arrivalOrder: false,
+      fencing: false,
+      shared: true,
+      lossSeenWithin: Duration.zero
+    },
     place: (key) => Effect.succeed(FileName.make(key, separator)),
     acquire,
     tryAcquire: () => Effect.map(acquire(), Option.some)

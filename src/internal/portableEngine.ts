@@ -31,7 +31,7 @@ const pause = (millis: number): Effect.Effect<void> =>
 
 class PortableHold extends ExternalHold {
   readonly key: LockKey
-  token: Draft
+  own: Draft
   /** By its holder. */
   removed = false
   /** Its token may have either of two names. */
@@ -41,7 +41,7 @@ class PortableHold extends ExternalHold {
   constructor(key: LockKey, token: Draft, lock: PortableLock, end: (hold: PortableHold) => void) {
     super()
     this.key = key
-    this.token = token
+    this.own = token
     this.lock = lock
     this.end = end
   }
@@ -49,7 +49,7 @@ class PortableHold extends ExternalHold {
   get release(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.end(this)
-      return this.removed ? Effect.void : Effect.matchEffect(this.lock.release(this.token), {
+      return this.removed ? Effect.void : Effect.matchEffect(this.lock.release(this.own), {
         onFailure: (error) => Effect.logWarning(`lock ${this.key} is held on: ${this.error(error).message}`),
         onSuccess: (was) => Effect.sync(() => this.isThere(was))
       })
@@ -57,11 +57,11 @@ class PortableHold extends ExternalHold {
   }
 
   /** It would have to go before readers who cannot be told to wait. */
-  readonly tryUpgrade = Effect.sync(() => this.token.mode === "exclusive")
+  readonly tryUpgrade = Effect.sync(() => this.own.mode === "exclusive")
 
   get downgrade(): Effect.Effect<void, ExternalLockError> {
     return Effect.suspend(() =>
-      this.token.mode === "shared"
+      this.own.mode === "shared"
         ? Effect.void
         : Effect.ensuring(this.rename, Effect.sync(() => this.renaming = false))
     )
@@ -69,10 +69,10 @@ class PortableHold extends ExternalHold {
 
   private get rename(): Effect.Effect<void, ExternalLockError> {
     this.renaming = true
-    return Effect.matchEffect(this.lock.downgrade(this.token), {
+    return Effect.matchEffect(this.lock.downgrade(this.own), {
       onFailure: (error) =>
         FileError.isMissing(error) ? Effect.sync(() => this.isThere(false)) : Effect.fail(this.error(error)),
-      onSuccess: (token) => Effect.sync(() => this.token = token)
+      onSuccess: (token) => Effect.sync(() => this.own = token)
     })
   }
 
@@ -83,24 +83,24 @@ class PortableHold extends ExternalHold {
   /** Says that its holder is alive. Who cannot say so may be taken to be gone; its token will tell. */
   get beat(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const { token } = this
+      const token = this.own
       return Effect.match(this.lock.beat(token), {
         onFailure: () => {},
         // It may have become another one meanwhile, or be about to.
-        onSuccess: (was) => this.isThere(was || this.renaming || token !== this.token)
+        onSuccess: (was) => this.isThere(was || this.renaming || token !== this.own)
       })
     })
   }
 
   private isThere(was: boolean): void {
     if (was || this.removed) return
-    const explanation = `its token ${this.token.token} was removed from ${this.token.lock}, by somebody, or by ` +
+    const explanation = `its token ${this.own.token} was removed from ${this.own.lock}, by somebody, or by ` +
       `another process that had not heard of this one for too long`
     this.lose(new LockLost({ key: this.key, explanation, completed: false }))
   }
 
   private error(cause: unknown): ExternalLockError {
-    return FileError.make(this.token.lock, cause, this.key)
+    return FileError.make(this.own.lock, cause, this.key)
   }
 }
 
@@ -173,9 +173,13 @@ export const make = (silence: Duration.Duration) =>
     return {
       guarantees: {
         reach: "host",
-        // At once where it can be seen: a process of this machine and container, on Linux.
+        // At once, and for as long as it lives, where it can be seen: a process of this machine and container, on Linux.
         freedOnDeath: "after a silence",
+        excludesWhile: { slow: false, paused: false, cutOff: false },
         starvationFree: false,
+        arrivalOrder: false,
+        fencing: false,
+        shared: true,
         lossSeenWithin: Duration.millis(2 * beatEvery)
       },
       ending: ".lock",

@@ -5,6 +5,7 @@ import { cpus } from "node:os"
 import * as path from "node:path"
 import { chart, seriesOf } from "./chart.js"
 import * as Contestants from "./contestants.js"
+import * as Database from "./database.js"
 import * as External from "./external.js"
 import { type Contest, contest, type Contestant, type Row, table } from "./harness.js"
 import * as Interrupting from "./interrupting.js"
@@ -135,6 +136,13 @@ for (const n of [2, 4, 8]) {
 }
 await report("external, SIGKILL of the holder: until a waiter holds", (section) => External.killed(section, 60))
 await report("external, a process that waits", (section) => External.waiting(section, 4))
+
+await report("PostgreSQL, uncontended", (section) => Database.uncontended(section, 1))
+await report("PostgreSQL, 32 of 1,000 locks at once", (section) => Database.uncontended(section, 32))
+await report("external, with a backend that does nothing", Database.wrapper)
+await report("PostgreSQL, 4 processes, one lock", (section) => Database.hot(section, 4, 100))
+await report("PostgreSQL, SIGKILL of the holder: until a waiter holds", (section) => Database.killed(section, 20))
+await report("PostgreSQL, 100 locks held at once", (section) => Database.sessions(section, 100))
 
 if (isWritten) {
   const docs = path.resolve("docs")

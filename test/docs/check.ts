@@ -7,9 +7,16 @@
  */
 import { readdirSync, readFileSync } from "node:fs"
 import * as path from "node:path"
-import { examplesOf, run } from "./examples.ts"
+import { find } from "../postgres/binaries.ts"
+import { start } from "../postgres/server.ts"
+import { type Example, examplesOf, run } from "./examples.ts"
 import { broken } from "./links.ts"
 import { examples, missing } from "./reference.ts"
+
+const startServer = async () => {
+  const found = await find()
+  return "missing" in found ? found : start()
+}
 
 const root = path.resolve(import.meta.dirname, "../..")
 const part = process.argv[2] ?? ""
@@ -23,12 +30,22 @@ const ofGuides = guides.flatMap((guide) => examplesOf(guide, readFileSync(path.j
 const ofReference = examples.flatMap(({ code, module }) => examplesOf(`API of ${module}`, code))
   .filter(({ page }) => page.includes(part))
 
+// What needs a database has one of its own.
+const needsDatabase = ({ code }: Example) => code.includes("DATABASE_URL")
+const server = await startServer()
+if ("missing" in server) {
+  if (process.env["CI"]) throw new Error(`PostgreSQL is missing: ${server.missing}`)
+  console.log(`skipped: examples that need a database: ${server.missing}`)
+} else process.env["DATABASE_URL"] = server.url()
+const isRun = (example: Example) => !("missing" in server) || !needsDatabase(example)
+
 const failures = [
   ...(part === "" && (ofGuides.length === 0 || ofReference.length === 0) ? ["no example was found"] : []),
   ...guides.flatMap(broken),
   ...missing(),
-  ...(await run([...ofGuides, ...ofReference]))
+  ...(await run([...ofGuides, ...ofReference], isRun))
 ]
+if (!("missing" in server)) await server.remove()
 for (const failure of failures) console.error(failure)
 if (failures.length > 0) process.exit(1)
 console.log(

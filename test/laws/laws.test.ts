@@ -1,7 +1,8 @@
 import { describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { LockRegistry } from "effect-locks"
-import { externalKinds, kinds, portableKind } from "../utils/kinds.js"
+import { externalKinds, kindOf, kinds, portableKind } from "../utils/kinds.js"
+import * as MemoryLock from "../utils/memoryLock.js"
 import { lawsOf } from "./laws.js"
 
 const sources = {
@@ -10,7 +11,7 @@ const sources = {
   "LockRegistry.layerGlobal": Effect.provide(LockRegistry, LockRegistry.layerGlobal)
 }
 
-for (const kind of [...externalKinds, portableKind]) {
+for (const kind of [...externalKinds, portableKind, kindOf("in memory", MemoryLock.make().service)]) {
   describe(kind.name, () => {
     for (const law of lawsOf(kind)) it.effect(law.name, () => law.check(LockRegistry.make, kind))
   })

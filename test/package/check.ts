@@ -55,7 +55,7 @@ const dist = readdirSync(path.join(installed, "dist"), { recursive: true, encodi
 const isPublic = (name: string) => !name.includes("/")
 const internals = dist.filter((name) => !isPublic(name)).map((name) => `effect-locks/${name}`)
 
-for (const file of ["main", "held"]) {
+for (const file of ["main", "held", "database"]) {
   const source = path.join(import.meta.dirname, "consumer", `${file}.ts`)
   writeFileSync(path.join(directory, `${file}.ts`), readFileSync(source))
   esbuild.buildSync({ entryPoints: [source], outdir: directory, format: "esm", target: "es2022" })
@@ -63,13 +63,25 @@ for (const file of ["main", "held"]) {
 writeFileSync(path.join(directory, "tsconfig.json"), JSON.stringify(Types.tsconfig))
 
 check("imports", () => {
+  /** What only locks of a database need. */
+  const ofDatabase = /^(internal\/)?(postgres|lease)/i
   const imported = dist.filter((name) => !name.startsWith("bin/")).flatMap((name) =>
-    readFileSync(path.join(installed, "dist", `${name}.js`), "utf8").match(
-      /^(import|export) .*from "(?!\.|effect|@effect\/platform).*/gm
-    ) ?? []
+    Array.from(
+      readFileSync(path.join(installed, "dist", `${name}.js`), "utf8").matchAll(
+        /^(?:import|export) .*from "([^".].*)"/gm
+      ),
+      ([, from]) => from!
+    ).filter((from) => {
+      if (/^effect\/|^@effect\/platform\//.test(from)) return false
+      return !(ofDatabase.test(name) && ["pg", "@effect/sql-pg/PgClient", "node:crypto"].includes(from))
+    }).map((from) => `${name} imports ${from}`)
   )
   if (imported.length > 0) throw new Error(`more than the peers: ${imported.join("; ")}`)
-  const program = readFileSync(path.join(directory, "main.ts"), "utf8")
+  const index = readFileSync(path.join(installed, "dist", "index.js"), "utf8")
+  if (ofDatabase.test(index) || index.includes("PostgresLock")) {
+    throw new Error("who has no database would need its client")
+  }
+  const program = ["main.ts", "database.ts"].map((file) => readFileSync(path.join(directory, file), "utf8")).join("\n")
   for (const name of dist.filter(isPublic)) {
     const specifier = name === "index" ? "effect-locks" : `effect-locks/${name}`
     if (!program.includes(`from "${specifier}"`)) throw new Error(`consumer/main.ts does not import ${specifier}`)
@@ -96,6 +108,12 @@ inEach("imports", Runtimes.nodes, (command) => {
   Runtimes.start(command, ["main.js", ...internals])
   return "run, with the internals out of reach"
 })
+
+const client = { "@effect/sql-pg": versionOf("@effect/sql-pg"), pg: versionOf("pg") }
+const sql = Object.fromEntries(["@effect/sql", "@effect/experimental"].map((name) => [name, versionOf(name)]))
+install({ "effect-locks": `file:${tarball}`, ...peers, ...client, ...sql })
+inEach("locks of a database", Runtimes.all, (command) => equal(Runtimes.start(command, ["database.js"]), "Unavailable"))
+check("types of locks of a database", Types.database)
 
 const platform = { ...peers, "@effect/platform-node": versionOf("@effect/platform-node") }
 install({ "effect-locks": `file:${tarball}`, ...platform })

@@ -25,6 +25,8 @@ export const others: ReadonlyArray<Runtime> = [
   { name: "Deno", command: tool("deno/deno", "run", "--allow-all", "--no-remote") }
 ]
 
+export const all: ReadonlyArray<Runtime> = [...nodes, ...others]
+
 const env = { DENO_DIR: path.join(directory, ".deno"), DENO_NO_UPDATE_CHECK: "1" }
 
 /** What the program printed. */

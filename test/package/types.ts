@@ -16,9 +16,9 @@ export const tsconfig = { compilerOptions: options, files: ["main.ts"] }
  * program: what is wrong with those of effect (5.4 is too old for them without
  * `skipLibCheck`) is not ours, and checking them takes twice as long.
  */
-const checkOurs = (name: string): string => {
+const checkOurs = (name: string, file = "main.ts"): string => {
   const ts: typeof TypeScript = tools(name)
-  const parsed = ts.parseJsonConfigFileContent(tsconfig, ts.sys, directory)
+  const parsed = ts.parseJsonConfigFileContent({ ...tsconfig, files: [file] }, ts.sys, directory)
   const program = ts.createProgram(parsed.fileNames, parsed.options)
   const ours = program.getSourceFiles().filter(({ fileName }) => !/\/node_modules\/(?!effect-locks\/)/.test(fileName))
   const wrong = [
@@ -41,6 +41,9 @@ const checkAll = (name: string): string => {
   const { version } = tools(`${name}/package.json`) as { readonly version: string }
   return `all files are right under TypeScript ${version}`
 }
+
+/** The program that needs the client of a database. */
+export const database = (): string => checkOurs("typescript-6.0", "database.ts")
 
 export const checks: ReadonlyArray<readonly [string, () => string]> = [
   ...["5.4", "5.9", "6.0"].map((version) => [`types, ${version}`, () => checkOurs(`typescript-${version}`)] as const),

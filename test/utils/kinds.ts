@@ -96,11 +96,15 @@ export const externalKinds: ReadonlyArray<Kind> = [
   )
 ]
 
+/** The same held by another backend. */
+export const kindOf = (name: string, service: ExternalLock): Kind =>
+  kind(
+    `withLock, external, ${name}`,
+    (registry, name, options) => (body) => outside(withLock(body, name, { ...options, ...beyond, registry }), service)
+  )
+
 /** The same where the kernel has no locks. */
-export const portableKind: Kind = kind(
-  "withLock, external, portable",
-  (registry, name, options) => (body) => outside(withLock(body, name, { ...options, ...beyond, registry }), portable)
-)
+export const portableKind: Kind = kindOf("portable", portable)
 
 export const kinds: ReadonlyArray<Kind> = [
   kind("lock", scoped(false)),

@@ -1,5 +1,5 @@
 /** An external lock in memory, every step of which lets other fibers run before it. */
-import { Effect, Option } from "effect"
+import { Duration, Effect, Option } from "effect"
 import { ExternalLock } from "effect-locks"
 import { ExternalHold, type ExternalRequest, TypeId } from "../../src/ExternalLock.js"
 
@@ -63,7 +63,16 @@ export const make = (released: () => void = () => {}) => {
         : Effect.zipRight(restore(Effect.sleep(1)), acquire(request, restore)))
   const service = ExternalLock.of({
     [TypeId]: TypeId,
-    guarantees: { reach: "host", freedOnDeath: "at once", starvationFree: false, lossSeenWithin: 0 as never },
+    guarantees: {
+      reach: "host",
+      excludesWhile: { slow: true, paused: true, cutOff: true },
+      freedOnDeath: "at once",
+      starvationFree: false,
+      arrivalOrder: false,
+      fencing: false,
+      shared: true,
+      lossSeenWithin: Duration.zero
+    },
     place: (key) => Effect.succeed(key.name.replaceAll("/", "_")),
     acquire,
     tryAcquire

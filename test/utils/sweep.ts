@@ -14,7 +14,19 @@ export interface Subject {
   readonly check: Effect.Effect<boolean>
 }
 
-export const settle = Effect.repeatN(Effect.yieldNow(), 30)
+const turns = Effect.repeatN(Effect.yieldNow(), 30)
+
+let outside: Effect.Effect<void> = Effect.void
+let isOutside = false
+
+/** Has `settle` wait too until `rest`, when nothing that fibers wait for is under way outside of this process. */
+export const settleOutside = (rest: Effect.Effect<void>): void => {
+  outside = Effect.zipRight(rest, turns)
+  isOutside = true
+}
+
+/** Lets fibers run as far as they can. */
+export const settle: Effect.Effect<void> = Effect.suspend(() => Effect.zipRight(turns, outside))
 
 const interruptAt = (at: number, onOperation: () => void): Scheduler.Scheduler => {
   let seen = 0
@@ -32,6 +44,20 @@ const interruptAt = (at: number, onOperation: () => void): Scheduler.Scheduler =
   }
 }
 
+/** How often it is looked whether something has ended that may be under way outside of this process, unseen. */
+const patience = 1000
+
+/** Lets everybody go as far as they can, and says whether all of them have come to their end. */
+export const allEnded = (fibers: ReadonlyArray<Fiber.RuntimeFiber<unknown, unknown>>): Effect.Effect<boolean> =>
+  Effect.gen(function*() {
+    for (let turn = 0; turn < patience; turn++) {
+      yield* settle
+      if (fibers.every((fiber) => fiber.unsafePoll() !== null)) return true
+      if (!isOutside) return false
+    }
+    return false
+  })
+
 const once = (make: Effect.Effect<Subject>, at: number) =>
   Effect.gen(function*() {
     const subject = yield* make
@@ -40,8 +66,7 @@ const once = (make: Effect.Effect<Subject>, at: number) =>
     const fiber = yield* Effect.fork(Effect.withScheduler(subject.program, scheduler))
     yield* settle
     if (subject.meanwhile !== undefined) yield* Effect.orDie(subject.meanwhile)
-    yield* settle
-    const ended = fiber.unsafePoll() !== null
+    const ended = yield* allEnded([fiber])
     yield* Fiber.interruptFork(fiber)
     return { operations, holds: ended && (yield* subject.check) }
   })

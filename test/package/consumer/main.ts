@@ -5,6 +5,7 @@
 import { Effect, type Scope } from "effect"
 import * as Locks from "effect-locks"
 import { ExternalLock } from "effect-locks/ExternalLock"
+import * as Fence from "effect-locks/Fence"
 import { FileLock } from "effect-locks/FileLock"
 import { KernelLock } from "effect-locks/KernelLock"
 import * as Lock from "effect-locks/Lock"
@@ -63,6 +64,7 @@ const byPath = {
 for (const [name, value] of Object.entries(byPath)) {
   if ((Locks as Record<string, unknown>)[name] !== value) throw new Error("two copies of " + name)
 }
+if (Locks.Fence.make !== Fence.make) throw new Error("two copies of Fence")
 if (!failed || Object.keys(await import("effect-locks/LockOptions")).length > 0) throw new Error("not only types")
 const outside: Effect.Effect<void, Locks.ExternalLockError | Locks.LockLost, LockRegistry | ExternalLock> = withLock(
   Effect.void,
