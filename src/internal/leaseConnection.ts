@@ -37,7 +37,8 @@ export class LeaseConnection {
     statement: (client: Pg.Client) => string
   ) {
     this.patience = patience
-    this.connect = PostgresConnection.open(config, statement, (client, answer) => {
+    const connectTimeout = Math.min(patience, PostgresConnection.patienceOf(config))
+    this.connect = PostgresConnection.open({ ...config, connectTimeout }, statement, (client, answer) => {
       const objected = objection(answer, client)
       if (objected === undefined) return Effect.succeed(client)
       PostgresConnection.end(client, true)
@@ -80,7 +81,12 @@ export class LeaseConnection {
     if (this.client !== undefined) return this.send(this.client, job, done)
     Effect.runCallback(this.connect, {
       onExit: (exit) => {
-        if (exit._tag === "Failure") return done(Effect.failCause(exit.cause))
+        if (exit._tag === "Failure") {
+          // Nor would the others come through.
+          const failed = Effect.failCause(exit.cause)
+          for (const { resume } of this.jobs.splice(0)) resume(failed)
+          return done(failed)
+        }
         const client = exit.value
         this.client = client
         client.on("error", () => this.forget(client))

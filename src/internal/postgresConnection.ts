@@ -28,7 +28,8 @@ const optionsOf = (config: PgClientConfig): Pg.ClientConfig => {
   }
 }
 
-const patienceOf = ({ connectTimeout }: PgClientConfig) => Duration.toMillis(connectTimeout ?? "5 seconds")
+/** How long it may take to connect: milliseconds. */
+export const patienceOf = ({ connectTimeout }: PgClientConfig) => Duration.toMillis(connectTimeout ?? "5 seconds")
 
 const destroy = (client: Pg.Client): void => {
   client.connection.stream.destroy()

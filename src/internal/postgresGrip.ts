@@ -53,6 +53,7 @@ export class Grip implements Tenant {
 /** How holds end and change, for all of them. */
 export interface Ways {
   readonly release: (hold: PostgresHold) => Effect.Effect<void>
+  readonly check: (hold: PostgresHold) => Effect.Effect<void>
   readonly tryUpgrade: (hold: PostgresHold) => Effect.Effect<boolean, ExternalLockError>
   readonly downgrade: (hold: PostgresHold) => Effect.Effect<void, ExternalLockError>
 }
@@ -82,8 +83,9 @@ export class PostgresHold extends ExternalHold {
   get downgrade(): Effect.Effect<void, ExternalLockError> {
     return this.ways.downgrade(this)
   }
-  /** A session tells its end by itself. */
-  readonly check = Effect.void
+  get check(): Effect.Effect<void> {
+    return this.ways.check(this)
+  }
   sessionEnded(explanation: string): void {
     this.loseAs(`its session of PostgreSQL ended: ${explanation}`)
   }

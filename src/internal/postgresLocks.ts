@@ -212,12 +212,18 @@ export class PostgresLocks implements Ways {
     Effect.suspend(() => {
       const { grip } = hold
       if (grip.session.ended !== undefined) return Effect.void
-      if (grip.holds.size + grip.expected > 1) {
+      if (isLast(hold)) return this.end(grip, hold)
+      // It stays locked for the others; whether it was until now is to be known all the same.
+      return Effect.flatMap(this.check(hold), () => {
+        if (grip.session.ended !== undefined) return Effect.void
+        if (isLast(hold)) return this.end(grip, hold)
         grip.holds.delete(hold)
         return Effect.void
-      }
-      return this.end(grip, hold)
+      })
     })
+
+  readonly check = ({ grip }: PostgresHold): Effect.Effect<void> =>
+    Effect.ignore(grip.session.ask(this.questions.ping, grip.place.number))
 
   /** Unlocks it. `last`, who has it until then, is told when it was not locked any more. */
   private end(grip: Grip, last: PostgresHold | undefined): Effect.Effect<void> {
@@ -244,7 +250,7 @@ export class PostgresLocks implements Ways {
       if (hold.lostAs !== undefined || grip.isEnding) return Effect.succeed(false)
       if (grip.mode === "exclusive") return Effect.succeed(true)
       // Others of this layer read along, which the server does not know.
-      if (grip.isChanging || grip.holds.size + grip.expected > 1) return Effect.succeed(false)
+      if (grip.isChanging || !isLast(hold)) return Effect.succeed(false)
       return this.change(
         hold,
         Effect.map(grip.session.ask(this.questions.tryLock.exclusive, grip.place.number), (token) => {
@@ -294,6 +300,9 @@ export class PostgresLocks implements Ways {
     this.sessions.close()
   }
 }
+
+/** Has nobody else what it has, or is about to have it? */
+const isLast = ({ grip }: PostgresHold): boolean => grip.holds.size + grip.expected <= 1
 
 const failFor = (key: ExternalRequest["key"], cause: Cause.Cause<ExternalLockError>) =>
   Effect.failCause(Cause.map(cause, (error) => error.of(key)))

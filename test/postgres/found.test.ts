@@ -5,6 +5,7 @@ import { ExternalLock, LockRegistry, withLock } from "effect-locks"
 import type { ExternalHold, ExternalRequest } from "effect-locks/ExternalLock"
 import * as PostgresLock from "effect-locks/PostgresLock"
 import * as database from "../utils/database.js"
+import { proxy } from "./proxy.js"
 
 const { missing } = database
 
@@ -137,6 +138,26 @@ describe.skipIf(missing !== undefined)("PostgresLock.layer", () => {
         yield* release(hold)
         assert.deepStrictEqual(yield* database.advisory, [])
       }
+    }))
+
+  it.scopedLive("a reader who leaves others behind is told too that the session had ended", () =>
+    Effect.gen(function*() {
+      const { port } = new URL(database.url)
+      const link = yield* Effect.acquireRelease(
+        Effect.promise(() => proxy({ port: Number(port) })),
+        (link) => Effect.promise(() => link.close())
+      )
+      const url = new URL(database.url)
+      url.port = String(link.port)
+      const here = yield* database.scopedHost(PostgresLock.layer, { silence: "2 seconds" }, url.href)
+      const readers = [yield* take(here, "x", "shared"), yield* take(here, "x", "shared")] as const
+      const [{ pid }] = yield* database.advisory as Effect.Effect<[{ pid: number }]>
+      link.pause()
+      const sql = yield* database.somebody()
+      yield* sql(`SELECT pg_terminate_backend(${pid})`)
+      yield* release(readers[0])
+      assert.include(readers[0].lostAs?.explanation, "its session of PostgreSQL ended")
+      link.resume()
     }))
 
   it.scopedLive("a layer that is closed while its session opens leaves none", () =>

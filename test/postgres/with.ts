@@ -12,6 +12,7 @@ import { start } from "./server.ts"
 const [command, ...args] = process.argv.slice(2) as [string, ...Array<string>]
 const found = await find()
 const server = "missing" in found ? undefined : await start()
+// eslint-disable-next-line no-console
 if ("missing" in found) console.error(`there is no PostgreSQL: ${found.missing}`)
 const child = spawn(command, args, {
   stdio: "inherit",
