@@ -167,6 +167,11 @@ export interface ExternalRequest {
   /** Where the key leads, as `place` told. */
   readonly place: string
   readonly mode: "exclusive" | "shared"
+  /**
+   * Will `acquire` follow when it is not free? Then `tryAcquire` may say `None` for a lock that was not free a moment
+   * ago, without looking.
+   */
+  readonly waits?: boolean | undefined
 }
 
 /**
@@ -312,7 +317,7 @@ export const ExternalLock: Context.Tag<ExternalLock, ExternalLock> & {
     Effect.uninterruptibleMask((restore) =>
       Effect.tap(
         located(name, options, (service, request) =>
-          Effect.flatMap(service.tryAcquire(request), (hold) =>
+          Effect.flatMap(service.tryAcquire({ ...request, waits: true }), (hold) =>
             Option.isSome(hold)
               ? Effect.succeed(hold.value)
               : service.acquire(request, restore))),

@@ -139,7 +139,9 @@ const take = (
   restore: Restore
 ): Effect.Effect<void, ExternalLockError | AcquireLockFailed> => {
   const { key, mode } = member
-  const request: ExternalRequest = { key: key.origins![0]!, place: key.name, mode }
+  const { blocking, timeout } = ticket.patience
+  const waits = blocking && timeout === undefined && beyond.retry === undefined
+  const request: ExternalRequest = { key: key.origins![0]!, place: key.name, mode, waits }
   // It says how long it has waited, which nobody knows before.
   const failed = (reason: AcquireLockFailed["reason"]) =>
     Effect.suspend(() => Effect.fail(fail(ticket, request, reason)))
@@ -149,7 +151,7 @@ const take = (
   }
   return Effect.flatMap(service.tryAcquire(request), (hold) => {
     if (Option.isSome(hold)) return took(hold.value)
-    if (!ticket.patience.blocking) return failed("Busy")
+    if (!blocking) return failed("Busy")
     const wait = (restore: Restore) =>
       beyond.retry === undefined
         ? service.acquire(request, restore)

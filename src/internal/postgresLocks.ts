@@ -20,6 +20,7 @@ import * as Fiber from "effect/Fiber"
 import type * as Option from "effect/Option"
 import type { ExternalHold, ExternalRequest, Restore } from "../ExternalLock.ts"
 import type { ExternalLockError } from "../LockError.ts"
+import { Contention } from "./contention.ts"
 import { Grip, Place, PostgresHold, type Readers, type Ways } from "./postgresGrip.ts"
 import { type Question, type Questions, yes } from "./postgresQuestions.ts"
 import type { Sessions } from "./postgresSessions.ts"
@@ -37,6 +38,7 @@ export class PostgresLocks implements Ways {
   private readonly sessions: Sessions
   private readonly questions: Questions
   private readonly places = new Map<string, Place>()
+  private readonly contention = new Contention()
 
   constructor(sessions: Sessions, questions: Questions) {
     this.sessions = sessions
@@ -56,6 +58,7 @@ export class PostgresLocks implements Ways {
   readonly tryAcquire = (request: ExternalRequest): Tried =>
     Effect.suspend(() => {
       const place = this.at(request.place)
+      if (request.waits === true && place.isUntouched && this.contention.isRecent(place.number)) return none
       if (request.mode === "shared") return this.tryRead(place, request)
       return place.isUntouched ? this.askFor(place, request) : none
     })
@@ -80,6 +83,7 @@ export class PostgresLocks implements Ways {
       },
       onSuccess: ({ answer, session }) => {
         const grip = answer === null ? undefined : new Grip(session, place, mode)
+        if (answer === null) this.contention.add(place.number)
         answered()
         return grip === undefined ? none : Effect.succeedSome(new PostgresHold(grip, key, answer!, this))
       }
