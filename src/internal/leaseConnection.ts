@@ -37,13 +37,13 @@ export class LeaseConnection {
     statement: (client: Pg.Client) => string
   ) {
     this.patience = patience
-    const connectTimeout = Math.min(patience, PostgresConnection.patienceOf(config))
-    this.connect = PostgresConnection.open({ ...config, connectTimeout }, statement, (client, answer) => {
+    const accept = (client: Pg.Client, answer: ReadonlyArray<string>) => {
       const objected = objection(answer, client)
       if (objected === undefined) return Effect.succeed(client)
       PostgresConnection.end(client, true)
       return Effect.fail(objected)
-    })
+    }
+    this.connect = PostgresConnection.open(config, statement, accept, patience)
   }
 
   get isOpen(): boolean {
@@ -79,12 +79,14 @@ export class LeaseConnection {
       this.next()
     }
     if (this.client !== undefined) return this.send(this.client, job, done)
+    const before = this.jobs.slice()
     Effect.runCallback(this.connect, {
       onExit: (exit) => {
         if (exit._tag === "Failure") {
-          // Nor would the others come through.
           const failed = Effect.failCause(exit.cause)
-          for (const { resume } of this.jobs.splice(0)) resume(failed)
+          // What was asked before that need not find the same; what was asked since may.
+          this.jobs = this.jobs.filter((other) => !before.includes(other))
+          for (const { resume } of before) resume(failed)
           return done(failed)
         }
         const client = exit.value

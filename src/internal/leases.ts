@@ -77,6 +77,7 @@ export class Leases {
   private readonly holds = new Map<string, LeaseHold>()
   /** Holders whose rows nobody needs, if they are there. */
   private readonly left = new Set<string>()
+  private hasSwept = false
   private isRenewing = false
   private isCleaning = false
   private isClosed = false
@@ -95,8 +96,6 @@ export class Leases {
       (answer, client) => PostgresSchema.objection(answer, client, true),
       PostgresSchema.settingUp(schema, silence)
     )
-    // Of holders that died, and whose locks nobody has asked for since.
-    tryTo(Effect.asVoid(this.connection.run(this.statements.sweep)), () => {})
   }
 
   readonly tryAcquire = (
@@ -123,6 +122,7 @@ export class Leases {
           if (token === undefined) return Effect.succeedNone
           hold.token = BigInt(token)
           this.holds.set(hold.holder, hold)
+          if (!this.hasSwept) this.sweep()
           this.look(hold, performance.now())
           this.watch()
           return Effect.succeedSome<ExternalHold>(hold)
@@ -263,6 +263,12 @@ export class Leases {
       }
     })
     tryTo(answered, () => this.isRenewing = false)
+  }
+
+  /** Deletes the rows of holders that died, and whose locks nobody has asked for since. */
+  private sweep(): void {
+    this.hasSwept = true
+    tryTo(Effect.asVoid(this.connection.run(this.statements.sweep)), () => {})
   }
 
   private clean(): void {

@@ -28,21 +28,21 @@ const optionsOf = (config: PgClientConfig): Pg.ClientConfig => {
   }
 }
 
-/** How long it may take to connect: milliseconds. */
-export const patienceOf = ({ connectTimeout }: PgClientConfig) => Duration.toMillis(connectTimeout ?? "5 seconds")
+const patienceOf = ({ connectTimeout }: PgClientConfig) => Duration.toMillis(connectTimeout ?? "5 seconds")
 
 const destroy = (client: Pg.Client): void => {
   client.connection.stream.destroy()
 }
 
-/** Connects, and asks `statement`, which tells whether the server will do. `accept` gets the connection, interrupted or not. */
+/** Connects, and asks `statement`, which tells whether the server will do. `accept` gets the connection, interrupted or not; that takes `longest` milliseconds at most. */
 export const open = <A>(
   config: PgClientConfig,
   statement: (client: Pg.Client) => string,
-  accept: (client: Pg.Client, answer: ReadonlyArray<string>) => Effect.Effect<A, ExternalLockError>
+  accept: (client: Pg.Client, answer: ReadonlyArray<string>) => Effect.Effect<A, ExternalLockError>,
+  longest: number = Infinity
 ): Effect.Effect<A, ExternalLockError> =>
   Effect.async((resume) => {
-    const patience = patienceOf(config)
+    const patience = Math.min(patienceOf(config), longest)
     const client = new Pg.Client(optionsOf(config))
     const fail = (cause: unknown) => {
       clearTimeout(timer)

@@ -1,7 +1,7 @@
 /** What testing and reviews have found, each as it was found. */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Option } from "effect"
-import { ExternalLock, LockRegistry, withLock } from "effect-locks"
+import { ExternalLock, LockRegistry, withLock, withLockAll } from "effect-locks"
 import type { ExternalHold, ExternalRequest } from "effect-locks/ExternalLock"
 import * as PostgresLock from "effect-locks/PostgresLock"
 import * as database from "../utils/database.js"
@@ -276,6 +276,62 @@ describe.skipIf(missing !== undefined)("PostgresLock", () => {
       ]
       assert.strictEqual(new Set(keys).size, keys.length)
       assert.strictEqual(PostgresLock.keyOf("x", { prefix: "p-" }), PostgresLock.keyOf("x", { prefix: "p" }))
+    }))
+
+  it.scopedLive("what the server says was not locked is told as lost, by the release", () =>
+    Effect.gen(function*() {
+      const service = yield* database.scopedHost(PostgresLock.layer)
+      const before = database.connections.length
+      const registry = yield* LockRegistry.make
+      // Something in the session unlocks it, as a pooler could that hands the session to others.
+      const unlock = Effect.promise(() =>
+        Promise.all(
+          database.connections.slice(before).map((client) =>
+            client.query("SELECT pg_advisory_unlock_all()").catch(() => undefined)
+          )
+        )
+      )
+      const lost = yield* unlock.pipe(
+        withLock("x", { registry, external: true }),
+        Effect.provideService(ExternalLock, service),
+        Effect.flip
+      )
+      assert.include(lost.message, "PostgreSQL says that it was not locked")
+      assert.include(lost.message, "the effect that held it ran to its end")
+    }))
+
+  it.scopedLive("several locks are taken by two hosts in any order of names, and given back when one is not free", () =>
+    Effect.gen(function*() {
+      const hosts = [
+        yield* database.scopedHost(PostgresLock.layer),
+        yield* database.scopedHost(PostgresLock.layer)
+      ] as const
+      const names = ["a", "b", "c"]
+      const registry = yield* LockRegistry.make
+      const all = (service: ExternalLock, names: ReadonlyArray<string>, blocking: boolean) =>
+        withLockAll(Effect.yieldNow(), names, { registry, external: true, blocking }).pipe(
+          Effect.provideService(ExternalLock, service)
+        )
+      const work = (service: ExternalLock, names: ReadonlyArray<string>) =>
+        Effect.gen(function*() {
+          const own = yield* LockRegistry.make
+          yield* Effect.repeatN(
+            withLockAll(Effect.yieldNow(), names, { registry: own, external: true }).pipe(
+              Effect.provideService(ExternalLock, service)
+            ),
+            30
+          )
+        })
+      yield* Effect.all([work(hosts[0], names), work(hosts[1], [...names].reverse()), work(hosts[1], ["c", "a"])], {
+        concurrency: "unbounded"
+      })
+      const held = yield* take(hosts[0], "b")
+      const failed = yield* Effect.flip(all(hosts[1], names, false))
+      assert.strictEqual(failed._tag === "AcquireLockFailed" && failed.reason, "Busy")
+      assert.strictEqual((yield* database.advisory).length, 1)
+      yield* release(held)
+      yield* all(hosts[1], names, false)
+      assert.deepStrictEqual(yield* database.advisory, [])
     }))
 
   it.scopedLive("lockPath and a prefix with a NUL are refused, with what to do", () =>

@@ -224,7 +224,7 @@ describe("external", () => {
 
 describe("Held", () => {
   test("tells the key and the mode, and can change the mode", () => {
-    expect<keyof Held>().type.toBe<"downgrade" | "key" | "lost" | "mode" | "upgrade">()
+    expect<keyof Held>().type.toBe<"downgrade" | "key" | "lost" | "mode" | "token" | "upgrade">()
     expect<Held["key"]>().type.toBe<LockKey>()
     expect<Held["mode"]>().type.toBe<"exclusive" | "shared">()
     expect<Held["upgrade"]>().type.toBe<Effect.Effect<void, AcquireLockFailed>>()

@@ -58,6 +58,11 @@ const observe = (): void => {
   const { prototype } = pg.Client
   const set = (method: "connect" | "query" | "end", count: (call: ReadonlyArray<unknown>, by: 1 | -1) => void) =>
     Reflect.set(prototype, method, counting(Reflect.get(prototype, method) as Callback, count))
+  const { connect } = prototype
+  Reflect.set(prototype, "connect", function(this: pg.Client, ...call: Array<unknown>) {
+    connections.push(this)
+    return Reflect.apply(connect, this, call)
+  })
   set("connect", (_, by) => underWay += by)
   set("end", (_, by) => underWay += by)
   set("query", ([query], by) => {
@@ -65,6 +70,9 @@ const observe = (): void => {
     else underWay += by
   })
 }
+
+/** All connections that were made, ours too. */
+export const connections: Array<pg.Client> = []
 
 let observer: pg.Client | undefined
 

@@ -73,7 +73,8 @@ export const make = (released: () => void = () => {}) => {
       shared: true,
       lossSeenWithin: Duration.zero
     },
-    place: (key) => Effect.succeed(key.name.replaceAll("/", "_")),
+    place: ({ name, prefix }) =>
+      Effect.succeed(`${prefix === undefined ? "" : `${prefix}-`}${name}`.replaceAll("/", "_")),
     acquire,
     tryAcquire
   })
