@@ -108,10 +108,11 @@ export class LeaseConnection {
       this.forget(client)
       done(Effect.fail(PostgresError.make("did not answer", cause)))
     }
-    const timer = setTimeout(
-      () => fail(new Error(`nothing was heard for ${this.patience} ms`)),
-      this.patience
-    )
+    const miss = () => {
+      if (!isOver) fail(new Error(`nothing was heard for ${this.patience} ms`))
+    }
+    // What has arrived while this process stood still is read before it is missed.
+    const timer = setTimeout(() => setImmediate(() => setImmediate(miss)), this.patience)
     client.query({ text: transaction.text, rowMode: "array" }, (error: unknown, results) => {
       if (isOver) return
       if (error !== null && error !== undefined) return fail(error)

@@ -52,9 +52,9 @@ class LeaseHold extends ExternalHold implements LeaseStatements.Lease {
     this.lose(new LockLost({ key: this.name, explanation, completed: false }))
   }
   /** What was sent at `at` keeps it. */
-  renewed(at: number, { server }: Silence): void {
+  renewed(at: number, { server, tick }: Silence): void {
     this.renewedAt = at
-    this.validUntil = at + toldWithin * server
+    this.validUntil = at + toldWithin * server - tick
   }
   get release(): Effect.Effect<void> {
     return this.leases.release(this)
@@ -100,7 +100,8 @@ export class Leases {
 
   readonly tryAcquire = (
     request: ExternalRequest
-  ): Effect.Effect<Option.Option<ExternalHold>, ExternalLockError> => this.take(request, this.connection.isOpen)
+  ): Effect.Effect<Option.Option<ExternalHold>, ExternalLockError> =>
+    Effect.suspend(() => this.take(request, this.connection.isOpen))
 
   /** What a connection that has been idle failed to do is asked once more, through another. */
   private take(
@@ -110,12 +111,18 @@ export class Leases {
     return Effect.suspend(() => {
       if (this.isClosed) return Effect.fail(closed.of(request.key))
       const hold = new LeaseHold(request, this)
+      const began = performance.now()
       return Effect.matchEffect(this.keeping(hold, this.statements.take(hold, request.mode)), {
         onFailure: (error) => {
           // It may have been taken.
           this.forget(hold.holder)
-          return again && error.reason === "Unavailable"
-            ? this.take(request, false)
+          // Unless it was waited for: then it would be once more.
+          const isQuick = performance.now() - began < this.silence.heartbeat
+          return again && isQuick && error.reason === "Unavailable"
+            ? Effect.zipRight(
+              Effect.ignore(this.connection.run(this.statements.end([hold.holder]))),
+              this.take(request, false)
+            )
             : Effect.fail(error.of(request.key))
         },
         onSuccess: ([token]) => {
@@ -226,7 +233,8 @@ export class Leases {
   private beat(): void {
     const now = performance.now()
     for (const hold of this.holds.values()) {
-      if (hold.lostAs !== undefined) this.lost(hold)
+      // Its row stays until its time is over or it is released: whoever had it may be ending still.
+      if (hold.lostAs !== undefined) this.holds.delete(hold.holder)
       else if (now >= hold.validUntil) this.lookAgain(hold)
     }
     if (this.holds.size === 0 && this.left.size === 0) {
@@ -234,10 +242,6 @@ export class Leases {
       this.timer = undefined
       this.stopIfClosed()
     } else this.renew(now)
-  }
-
-  private lost(hold: LeaseHold): void {
-    if (this.holds.delete(hold.holder)) this.forget(hold.holder)
   }
 
   /** The answer may have come while this process stood still: what has arrived is read before it is judged. */
@@ -262,7 +266,10 @@ export class Leases {
         else if (this.holds.has(hold.holder)) hold.loseAs(wasGone)
       }
     })
-    tryTo(answered, () => this.isRenewing = false)
+    tryTo(answered, () => {
+      this.isRenewing = false
+      this.clean()
+    })
   }
 
   /** Deletes the rows of holders that died, and whose locks nobody has asked for since. */

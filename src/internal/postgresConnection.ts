@@ -44,6 +44,7 @@ export const open = <A>(
   Effect.async((resume) => {
     const patience = Math.min(patienceOf(config), longest)
     const client = new Pg.Client(optionsOf(config))
+    let isAccepted = false
     const fail = (cause: unknown) => {
       clearTimeout(timer)
       destroy(client)
@@ -57,12 +58,14 @@ export const open = <A>(
       client.query({ text: statement(client), rowMode: "array" }, (error, result) => {
         if (error) return fail(error)
         clearTimeout(timer)
+        isAccepted = true
         resume(accept(client, result.rows[0] as ReadonlyArray<string>))
       })
     })
     return Effect.sync(() => {
       clearTimeout(timer)
-      destroy(client)
+      // It may have been given on.
+      if (!isAccepted) destroy(client)
     })
   })
 

@@ -82,7 +82,7 @@ export const make = (what: string, cause: unknown): ExternalLockError => {
 export const refuse = (reason: ExternalLockError["reason"], explanation: string): ExternalLockError =>
   new ExternalLockError({ reason, key: undefined, place: undefined, explanation: `PostgreSQL ${explanation}` })
 
-/** Does the session go on after it? It has an SQLSTATE then, and none of those with which sessions end. */
-export const isOfStatement = (cause: unknown): boolean => /^(?!08|57P)[0-9A-Z]{5}$/.test(codeOf(cause) ?? "")
+/** Does the session go on after it? It has an SQLSTATE then, unlike EPIPE, and none of those with which sessions end. */
+export const isOfStatement = (cause: unknown): boolean => /^(?!08|57P|E)[0-9A-Z]{5}$/.test(codeOf(cause) ?? "")
 
 export { textOf }

@@ -72,22 +72,25 @@ const ready = (
   mayBePooled: boolean,
   migrate: boolean
 ): Effect.Effect<void, ExternalLockError> =>
-  PostgresConnection.open(config, PostgresSchema.settingUp(schema, silence), (client, answer) => {
-    const objection = PostgresSchema.objection(answer, client, mayBePooled)
-    const made = objection !== undefined
-      ? Effect.fail(objection)
-      : PostgresSchema.isThere(answer)
-      ? Effect.void
-      : migrate
-      ? PostgresConnection.run(client, PostgresSchema.migration(schema))
-      : Effect.fail(PostgresError.refuse(
-        "Misconfigured",
-        `has no schema ${
-          JSON.stringify(schema)
-        } with what locks need; run PostgresLock.migration, or let the layer do so`
-      ))
-    return Effect.ensuring(made, Effect.sync(() => PostgresConnection.end(client, true)))
-  })
+  // Uninterruptible, as nobody else would close the connection.
+  Effect.uninterruptible(
+    PostgresConnection.open(config, PostgresSchema.settingUp(schema, silence), (client, answer) => {
+      const objection = PostgresSchema.objection(answer, client, mayBePooled)
+      const made = objection !== undefined
+        ? Effect.fail(objection)
+        : PostgresSchema.isThere(answer)
+        ? Effect.void
+        : migrate
+        ? PostgresConnection.run(client, PostgresSchema.migration(schema))
+        : Effect.fail(PostgresError.refuse(
+          "Misconfigured",
+          `has no schema ${
+            JSON.stringify(schema)
+          } with what locks need; run PostgresLock.migration, or let the layer do so`
+        ))
+      return Effect.ensuring(made, Effect.sync(() => PostgresConnection.end(client, true)))
+    })
+  )
 
 export const session = (tag: Context.Tag<PgClient, PgClient>, options: PostgresLockOptions) =>
   layerOf(

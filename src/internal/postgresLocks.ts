@@ -57,8 +57,11 @@ export class PostgresLocks implements Ways {
 
   readonly tryAcquire = (request: ExternalRequest): Tried =>
     Effect.suspend(() => {
+      const { objection } = this.sessions
+      if (objection !== undefined) return Effect.fail(objection.of(request.key))
+      const isUntouched = this.places.get(request.place)?.isUntouched ?? true
+      if (request.waits === true && isUntouched && this.contention.isRecent(request.place)) return none
       const place = this.at(request.place)
-      if (request.waits === true && place.isUntouched && this.contention.isRecent(place.number)) return none
       if (request.mode === "shared") return this.tryRead(place, request)
       return place.isUntouched ? this.askFor(place, request) : none
     })
@@ -215,7 +218,7 @@ export class PostgresLocks implements Ways {
   readonly release = (hold: PostgresHold): Effect.Effect<void> =>
     Effect.suspend(() => {
       const { grip } = hold
-      if (grip.session.ended !== undefined) return Effect.void
+      if (grip.session.ended !== undefined || !grip.holds.has(hold)) return Effect.void
       if (isLast(hold)) return this.end(grip, hold)
       // It stays locked for the others; whether it was until now is to be known all the same.
       return Effect.flatMap(this.check(hold), () => {
@@ -249,14 +252,14 @@ export class PostgresLocks implements Ways {
   }
 
   readonly tryUpgrade = (hold: PostgresHold): Effect.Effect<boolean, ExternalLockError> =>
-    Effect.suspend(() => {
+    changing(hold, () => {
       const { grip } = hold
-      if (hold.lostAs !== undefined || grip.isEnding) return Effect.succeed(false)
+      if (hold.lostAs !== undefined || grip.isEnding || !grip.holds.has(hold)) return Effect.succeed(false)
       if (grip.mode === "exclusive") return Effect.succeed(true)
       // Others of this layer read along, which the server does not know.
       if (grip.isChanging || !isLast(hold)) return Effect.succeed(false)
-      return this.change(
-        hold,
+      return meanwhile(
+        grip,
         Effect.map(grip.session.ask(this.questions.tryLock.exclusive, grip.place.number), (token) => {
           if (token === null) return false
           grip.locked.add("exclusive")
@@ -267,9 +270,10 @@ export class PostgresLocks implements Ways {
     })
 
   readonly downgrade = (hold: PostgresHold): Effect.Effect<void, ExternalLockError> =>
-    Effect.suspend(() => {
+    changing(hold, () => {
       const { grip } = hold
-      if (hold.lostAs !== undefined || grip.isEnding || grip.mode === "shared") return Effect.void
+      if (hold.lostAs !== undefined || grip.isEnding || !grip.holds.has(hold)) return Effect.void
+      if (grip.mode === "shared") return Effect.void
       const ask = (question: Question) => grip.session.ask(question, grip.place.number)
       const share = grip.locked.has("shared")
         ? Effect.void
@@ -280,29 +284,31 @@ export class PostgresLocks implements Ways {
         grip.locked.delete("exclusive")
         if (answer !== yes) hold.loseAs(wasNotLocked)
       })
-      return this.change(hold, Effect.zipRight(share, unlock))
+      return meanwhile(grip, Effect.zipRight(share, unlock))
     })
-
-  private change<A>(
-    { grip, key }: PostgresHold,
-    change: Effect.Effect<A, ExternalLockError>
-  ): Effect.Effect<A, ExternalLockError> {
-    grip.isChanging = true
-    return Effect.uninterruptible(Effect.mapError(
-      Effect.ensuring(
-        change,
-        Effect.sync(() => {
-          grip.isChanging = false
-          grip.place.change()
-        })
-      ),
-      (error) => error.of(key)
-    ))
-  }
 
   readonly close = (): void => {
     this.sessions.close()
   }
+}
+
+/** Whoever is interrupted in the middle of it knows what it has. */
+const changing = <A>(
+  { key }: PostgresHold,
+  change: () => Effect.Effect<A, ExternalLockError>
+): Effect.Effect<A, ExternalLockError> =>
+  Effect.uninterruptible(Effect.mapError(Effect.suspend(change), (error) => error.of(key)))
+
+/** Nobody joins it meanwhile. */
+const meanwhile = <A, E>(grip: Grip, change: Effect.Effect<A, E>): Effect.Effect<A, E> => {
+  grip.isChanging = true
+  return Effect.ensuring(
+    change,
+    Effect.sync(() => {
+      grip.isChanging = false
+      grip.place.change()
+    })
+  )
 }
 
 /** Has nobody else what it has, or is about to have it? */

@@ -4,7 +4,8 @@
  * Whoever is granted a lock draws a fencing token while it has the lock, in the same
  * expression: CASE evaluates what it returns after its condition. So tokens of one
  * lock grow in the order of its grants, and so they do after a crash of the server,
- * as the sessions commit synchronously.
+ * as the sessions commit synchronously. (A sequence is written for 32 values at once: a
+ * value that was drawn while that is on its way to the disk may be drawn again.)
  */
 export interface Question {
   readonly index: number
@@ -34,6 +35,8 @@ export interface Questions {
   readonly clear: Question
   /** Is it there? */
   readonly ping: Question
+  /** Does the process of the server of which `key` is the number wait for a lock? Null if not. */
+  readonly awaits: Question
   readonly all: ReadonlyArray<Question>
 }
 
@@ -80,6 +83,10 @@ export const make = (sequence: string): Questions => {
     draw: question("draw", when("key IS NOT NULL")),
     clear: question("clear", when(done("pg_advisory_unlock_all()"), "''")),
     ping: question("ping", "''"),
+    awaits: question(
+      "awaits",
+      when("EXISTS (SELECT FROM pg_locks WHERE pid = key AND locktype = 'advisory' AND NOT granted)", "''")
+    ),
     all
   }
 }

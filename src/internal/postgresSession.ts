@@ -227,6 +227,11 @@ export class Session {
     })
   }
 
+  /** Its process on the server. */
+  get processId(): number {
+    return PostgresConnection.processOf(this.client)
+  }
+
   /** Is a statement under way that will be answered soon, or never? */
   get isBusy(): boolean {
     return this.pending !== undefined && !this.isWaiting

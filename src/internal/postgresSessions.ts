@@ -87,10 +87,11 @@ export class Sessions implements Keeper {
   private timer: ReturnType<typeof setInterval> | undefined = undefined
   private isClosed = false
   private isLooking = false
+  private lookedAt = -Infinity
 
   constructor(terms: Terms) {
     this.terms = terms
-    this.main = new Reopened(this.open(() => {}))
+    this.main = new Reopened(this.open((main) => this.lookAfterWaiters(main)))
     this.probe = new Reopened(this.open(() => {}))
   }
 
@@ -115,7 +116,8 @@ export class Sessions implements Keeper {
     )
   }
 
-  private get objection(): ExternalLockError | undefined {
+  /** Why nothing can be asked any more. */
+  get objection(): ExternalLockError | undefined {
     return this.isClosed ? PostgresError.refuse("Unavailable", `is not asked any more: ${closed}`) : undefined
   }
 
@@ -185,18 +187,42 @@ export class Sessions implements Keeper {
 
   /** Who waits hears nothing of the server; the main session does so for all, and when it has ended its successor. */
   private lookForServer(): void {
-    if (this.isLooking) return
+    const { heartbeat, patience } = this.terms.silence
+    if (this.isLooking || performance.now() - this.lookedAt < heartbeat) return
     this.isLooking = true
-    const { patience } = this.terms.silence
+    this.lookedAt = performance.now()
     const silent = () => PostgresError.refuse("Unavailable", `does not answer: no connection within ${patience} ms`)
     Effect.runCallback(Effect.timeoutFail(this.main.opened, { duration: patience, onTimeout: silent }), {
       onExit: (exit) => {
         this.isLooking = false
         const error = Exit.isFailure(exit) ? Cause.failureOption(exit.cause) : Option.none()
-        if (Option.isNone(error) || error.value.reason !== "Unavailable") return
+        // The server that waiters wait for is there, if it has no connection left.
+        if (Option.isNone(error) || error.value.reason === "Exhausted") return
         for (const session of this.all) if (session.isWaiting) session.end(error.value.explanation)
       }
     })
+  }
+
+  /**
+   * The main session has been opened: the one before may have ended with the server, or while the way to it was cut. Who
+   * does not wait on this server does not wait at all; twice, for a wait may have only begun.
+   */
+  private lookAfterWaiters(main: Session): void {
+    const { questions, silence } = this.terms
+    const waiting = Array.from(this.all).filter((session) => session.isWaiting)
+    const isLost = (session: Session) =>
+      Effect.map(
+        main.ask(questions.awaits, String(session.processId)),
+        (answer) => session.isWaiting && answer === null
+      )
+    const look = Effect.filter(waiting, isLost).pipe(
+      Effect.delay(silence.patience),
+      Effect.flatMap((lost) => Effect.filter(lost, isLost)),
+      Effect.map((lost) => {
+        for (const session of lost) session.end("the server does not know of its wait any more")
+      })
+    )
+    if (waiting.length > 0) Effect.runFork(Effect.ignore(look))
   }
 
   /** Ends all that have no lock; the others end with their last one. */

@@ -56,7 +56,7 @@ const findings = (make: Effect.Effect<LockRegistry>, chaosSeeds: number): Effect
   })
 }
 
-const chaosSeeds = 300
+const chaosSeeds = 100
 
 /** Every part of the suite that should see what is wrong does, and no other. */
 export const catches = (broken: Readonly<Record<string, Broken>>) => {

@@ -60,7 +60,6 @@ const queued = (
 
 const withOptions: Record<string, LocalLockOptions> = {
   plain: {},
-  fair: { fair: true },
   timed: { timeout: "1 hour" },
   shared: { mode: "shared" }
 }
