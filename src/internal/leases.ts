@@ -111,14 +111,11 @@ export class Leases {
     return Effect.suspend(() => {
       if (this.isClosed) return Effect.fail(closed.of(request.key))
       const hold = new LeaseHold(request, this)
-      const began = performance.now()
       return Effect.matchEffect(this.keeping(hold, this.statements.take(hold, request.mode)), {
         onFailure: (error) => {
           // It may have been taken.
           this.forget(hold.holder)
-          // Unless it was waited for: then it would be once more.
-          const isQuick = performance.now() - began < this.silence.heartbeat
-          return again && isQuick && error.reason === "Unavailable"
+          return again && error.reason === "Unavailable"
             ? Effect.zipRight(
               Effect.ignore(this.connection.run(this.statements.end([hold.holder]))),
               this.take(request, false)
