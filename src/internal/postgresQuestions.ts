@@ -43,8 +43,9 @@ export interface Questions {
 /** `sequence` is a name in SQL. */
 export const make = (sequence: string): Questions => {
   const all: Array<Question> = []
-  const question = (name: string, sql: string, undo?: Question): Question => {
-    const made = { index: all.length, name: `effect_locks_${name}`, sql, undo }
+  const question = (name: string, sql: string, undo?: Question | "itself"): Question => {
+    const made = { index: all.length, name: `effect_locks_${name}`, sql, undo: undefined as Question | undefined }
+    made.undo = undo === "itself" ? made : undo
     all.push(made)
     return made
   }
@@ -52,15 +53,9 @@ export const make = (sequence: string): Questions => {
   const when = (condition: string, then = token) => `CASE WHEN ${condition} THEN ${then} END`
   /** Of a function that returns nothing. */
   const done = (call: string) => `${call}::text = ''`
-  const unlocking = (name: string, sql: string): Question => {
-    const made = { index: all.length, name: `effect_locks_${name}`, sql, undo: undefined as Question | undefined }
-    made.undo = made
-    all.push(made)
-    return made
-  }
   const unlock = {
-    exclusive: unlocking("unlock", "pg_advisory_unlock(key)::text"),
-    shared: unlocking("unlock_shared", "pg_advisory_unlock_shared(key)::text")
+    exclusive: question("unlock", "pg_advisory_unlock(key)::text", "itself"),
+    shared: question("unlock_shared", "pg_advisory_unlock_shared(key)::text", "itself")
   }
   // Whoever waits does so without a limit; the other statements of a session have one.
   const patiently = (sql: string) => when("set_config('lock_timeout', '0', true) = '0'", sql)

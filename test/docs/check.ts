@@ -51,5 +51,5 @@ if (!("missing" in server)) await server.remove()
 for (const failure of failures) console.error(failure)
 if (failures.length > 0) process.exit(1)
 console.log(
-  `${ofGuides.length} examples of ${guides.length} pages and ${ofReference.length} of the API reference compiled and run`
+  `${ofGuides.length} examples of ${guides.length} pages and ${ofReference.length} of the API reference compiled, those of the pages run`
 )
